@@ -1,1 +1,54 @@
-//! x
+//! `qiwi-gateway`: a gRPC gateway in front of the QIWI Wallet, P2P invoice and QIWI PAY interfaces.
+//!
+//! The modules in reading order: what a method is ([`policy`], [`operations`], [`operation`]), how a
+//! call travels ([`server`], [`edge`], [`gateway`], [`cache`], [`upstream`]), what it maps
+//! ([`wallet`], [`admin_api`]), and what all of them share. `ARCHITECTURE.md` has the map and two
+//! walkthroughs.
+
+pub mod config;
+
+pub mod policy;
+pub mod operation;
+pub mod operations;
+
+pub mod server;
+pub mod edge;
+pub mod call;
+pub mod gateway;
+pub mod cache;
+pub mod wallets;
+pub mod page;
+pub mod upstream;
+
+pub mod wallet;
+pub mod admin_api;
+
+pub mod credentials;
+pub mod error;
+pub mod money;
+pub mod redact;
+pub mod time;
+
+pub mod telemetry;
+pub mod admin;
+
+pub mod sandbox;
+
+/// Messages and clients generated from `proto/`; their documentation is the protos' own.
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    rustdoc::all
+)]
+pub mod pb {
+    include!(concat!(env!("OUT_DIR"), "/pb.rs"));
+    // Debug that hides what `sensitivity` marks PERSONAL or SECRET.
+    include!(concat!(env!("OUT_DIR"), "/debug.rs"));
+
+    /// The compiled descriptors of all files, for reflection and tests that walk the contract.
+    pub const FILE_DESCRIPTOR_SET: &[u8] =
+        include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+}

@@ -1,0 +1,179 @@
+//! One gRPC call on its way through the gateway.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+
+use http::HeaderValue;
+use http::request::Parts;
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::credentials::{Caller, Credential};
+use crate::operations::Row;
+use crate::telemetry::SpanHandle;
+
+/// A call as the layers of the inbound edge pass it on, each filling in what it is there for.
+pub struct Inbound {
+    /// Method, path and metadata as they came.
+    pub parts: Parts,
+    /// The body, not yet read.
+    pub body: Incoming,
+    /// The method's row.
+    pub row: &'static Row,
+    /// When the last byte of the request head was read.
+    pub arrival: Instant,
+    /// When the gateway gives up by itself; set by the deadline layer.
+    pub deadline: Instant,
+    /// The caller itself repeats this call, so the gateway tries once.
+    pub single_attempt: bool,
+    /// Who calls; set by the identity layer.
+    pub caller: Option<Arc<Caller>>,
+    /// With whose rights; set by the identity layer.
+    pub credential: Option<Arc<Credential>>,
+    /// What happened so far, for the summary line.
+    pub journal: Arc<Journal>,
+}
+
+/// What a call needs to know about itself once its body is read.
+pub struct Context {
+    /// The method's row.
+    pub row: &'static Row,
+    /// When the gateway gives up by itself.
+    pub deadline: Instant,
+    /// One attempt only.
+    pub single_attempt: bool,
+    /// Who calls.
+    pub caller: Option<Arc<Caller>>,
+    /// With whose rights.
+    pub credential: Option<Arc<Credential>>,
+    /// What happened so far.
+    pub journal: Arc<Journal>,
+}
+
+/// Where an answer came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum CacheOutcome {
+    /// The method keeps nothing.
+    None = 0,
+    /// Kept answer within its lifetime.
+    Hit = 1,
+    /// Asked QIWI.
+    Miss = 2,
+    /// Kept answer beyond its lifetime, because QIWI failed and the caller allowed it.
+    Stale = 3,
+}
+
+impl CacheOutcome {
+    /// The value of `x-qiwi-cache`; `None` for methods without a cache.
+    pub const fn as_str(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Hit => Some("hit"),
+            Self::Miss => Some("miss"),
+            Self::Stale => Some("stale"),
+        }
+    }
+}
+
+/// What the summary line tells about a call; written by the layers as they learn it.
+pub struct Journal {
+    /// The id the caller sent or was given.
+    pub request_id: HeaderValue,
+    /// The server span.
+    pub span: SpanHandle,
+    /// Upstream attempts.
+    pub attempts: AtomicU32,
+    cache: AtomicU8,
+    reason: Mutex<Failure>,
+    caller: Mutex<Option<Arc<Caller>>>,
+    credential: Mutex<Option<Arc<Credential>>>,
+}
+
+/// How a call failed, for the summary line.
+#[derive(Debug, Clone, Default)]
+pub struct Failure {
+    /// The reason's name.
+    pub reason: Option<&'static str>,
+    /// What happened, for the log only.
+    pub detail: Option<String>,
+    /// QIWI's HTTP status.
+    pub http_status: Option<u16>,
+    /// QIWI's code.
+    pub upstream_code: Option<String>,
+}
+
+impl Journal {
+    /// A fresh journal.
+    pub fn new(request_id: HeaderValue, span: SpanHandle) -> Self {
+        Self {
+            request_id,
+            span,
+            attempts: AtomicU32::new(0),
+            cache: AtomicU8::new(CacheOutcome::None as u8),
+            reason: Mutex::default(),
+            caller: Mutex::default(),
+            credential: Mutex::default(),
+        }
+    }
+
+    /// The request id as text.
+    pub fn request_id(&self) -> &str {
+        self.request_id.to_str().unwrap_or_default()
+    }
+
+    /// Notes where the answer came from.
+    pub fn set_cache(&self, outcome: CacheOutcome) {
+        self.cache.store(outcome as u8, Ordering::Relaxed);
+    }
+
+    /// Where the answer came from.
+    pub fn cache(&self) -> CacheOutcome {
+        match self.cache.load(Ordering::Relaxed) {
+            1 => CacheOutcome::Hit,
+            2 => CacheOutcome::Miss,
+            3 => CacheOutcome::Stale,
+            _ => CacheOutcome::None,
+        }
+    }
+
+    /// Notes why the call failed.
+    pub fn set_failure(&self, error: &crate::error::Error) {
+        *self.reason.lock() = Failure {
+            reason: Some(error.reason().name),
+            detail: error.log_detail().map(str::to_owned),
+            http_status: error.upstream_status(),
+            upstream_code: error.code_of_upstream().map(str::to_owned),
+        };
+    }
+
+    /// Why the call failed.
+    pub fn failure(&self) -> Failure {
+        self.reason.lock().clone()
+    }
+
+    /// Notes who called and with whose rights.
+    pub fn set_identity(
+        &self,
+        caller: Option<&Arc<Caller>>,
+        credential: Option<&Arc<Credential>>,
+    ) {
+        if let Some(caller) = caller {
+            *self.caller.lock() = Some(Arc::clone(caller));
+        }
+        if let Some(credential) = credential {
+            *self.credential.lock() = Some(Arc::clone(credential));
+        }
+    }
+
+    /// Who called.
+    pub fn caller(&self) -> Option<Arc<Caller>> {
+        self.caller.lock().clone()
+    }
+
+    /// With whose rights.
+    pub fn credential(&self) -> Option<Arc<Credential>> {
+        self.credential.lock().clone()
+    }
+}

@@ -1,0 +1,16 @@
+//! The inbound edge: one concept per file, each a small tower layer.
+//!
+//! Layers pass an [`Inbound`](crate::call::Inbound) inwards and an [`Outbound`] or a typed
+//! [`Error`](crate::error::Error) outwards; [`record`] alone, the outermost, turns an error into a
+//! gRPC status. The order of the stack is written and explained in [`crate::server`].
+
+pub mod admission;
+pub mod deadline;
+pub mod frame;
+pub mod identity;
+pub mod metadata;
+pub mod panic;
+pub mod record;
+
+/// A response on its way out.
+pub type Outbound = http::Response<frame::ReplyBody>;

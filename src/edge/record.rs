@@ -1,0 +1,274 @@
+//! The outermost layer: request id, server span, metrics, one summary line, and the only
+//! translation of errors into statuses.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::Instant;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+
+use super::Outbound;
+use super::frame::{self, ReplyBody};
+use crate::call::{Inbound, Journal};
+use crate::error::{About, Error, reason};
+use crate::operations::Row;
+use crate::policy::Shape;
+use crate::telemetry::Metrics;
+
+/// Makes [`Record`].
+#[derive(Clone)]
+pub struct RecordLayer {
+    /// Where durations and codes are counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl<S> Layer<S> for RecordLayer {
+    type Service = Record<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Record { inner, metrics: Arc::clone(&self.metrics) }
+    }
+}
+
+/// See the module.
+#[derive(Clone)]
+pub struct Record<S> {
+    inner: S,
+    metrics: Arc<Metrics>,
+}
+
+impl<S> Service<Inbound> for Record<S>
+where
+    S: Service<Inbound, Response = Outbound, Error = Error>,
+{
+    type Response = http::Response<RecordedBody>;
+    type Error = std::convert::Infallible;
+    type Future = RecordFuture<S::Future>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        // The layers inside are always ready: admission happens in `call`.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Inbound) -> Self::Future {
+        let summary = Summary {
+            row: call.row,
+            arrival: call.arrival,
+            journal: Arc::clone(&call.journal),
+            metrics: Arc::clone(&self.metrics),
+            done: false,
+        };
+        RecordFuture { inner: self.inner.call(call), summary: Some(summary) }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// The future of [`Record`].
+    pub struct RecordFuture<F> {
+        #[pin]
+        inner: F,
+        summary: Option<Summary>,
+    }
+}
+
+impl<F: Future<Output = Result<Outbound, Error>>> Future for RecordFuture<F> {
+    type Output = Result<http::Response<RecordedBody>, std::convert::Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let result = std::task::ready!(this.inner.poll(cx));
+        let Some(mut summary) = this.summary.take() else { return Poll::Pending };
+        let mut response = match result {
+            Ok(response) if summary.row.policy.shape == Shape::ServerStream => {
+                let (parts, body) = response.into_parts();
+                let body = RecordedBody { body, summary: Some(Box::new(summary)) };
+                let mut response = http::Response::from_parts(parts, body);
+                let id = response.body().summary.as_ref().map(|s| s.journal.request_id.clone());
+                if let Some(id) = id {
+                    response.headers_mut().insert("x-request-id", id);
+                }
+                return Poll::Ready(Ok(response));
+            }
+            Ok(response) => {
+                summary.finish(Code::Ok);
+                response
+            }
+            Err(error) => {
+                summary.journal.set_failure(&error);
+                let status = summary.status(&error);
+                summary.finish(error.reason().code);
+                frame::status(status)
+            }
+        };
+        let headers = response.headers_mut();
+        headers.insert("x-request-id", summary.journal.request_id.clone());
+        if let Some(cache) = summary.journal.cache().as_str() {
+            headers.insert("x-qiwi-cache", http::HeaderValue::from_static(cache));
+        }
+        Poll::Ready(Ok(response.map(|body| RecordedBody { body, summary: None })))
+    }
+}
+
+/// What is known about a call until its line is written; dropped early means cancelled.
+struct Summary {
+    row: &'static Row,
+    arrival: Instant,
+    journal: Arc<Journal>,
+    metrics: Arc<Metrics>,
+    done: bool,
+}
+
+impl Summary {
+    fn status(&self, error: &Error) -> Status {
+        let trace_id = self.journal.span.trace_id();
+        error.to_status(&About {
+            api: Some(self.row.api()),
+            operation: Some(self.row.method()),
+            request_id: self.journal.request_id(),
+            trace_id: trace_id.as_deref(),
+        })
+    }
+
+    fn finish(&mut self, code: Code) {
+        self.done = true;
+        let elapsed = self.arrival.elapsed();
+        self.metrics.call(self.row.index(), code as u8, elapsed.as_secs_f64());
+        if tracing::enabled!(target: "qiwi_gateway::call", tracing::Level::INFO) {
+            self.log(code, elapsed);
+        }
+        let failure = (code != Code::Ok).then(|| self.journal.failure().reason).flatten();
+        self.journal.span.finish_server(code_name(code), failure);
+    }
+
+    fn log(&self, code: Code, elapsed: std::time::Duration) {
+        let journal = &self.journal;
+        let caller = journal.caller();
+        let credential = journal.credential();
+        let failure = if code == Code::Ok { None } else { Some(journal.failure()) };
+        let failure = failure.unwrap_or_default();
+        tracing::info!(
+            target: "qiwi_gateway::call",
+            method = self.row.policy.rpc,
+            code = code_name(code),
+            reason = failure.reason,
+            duration_us = elapsed.as_micros() as u64,
+            attempts = journal.attempts.load(std::sync::atomic::Ordering::Relaxed),
+            cache = journal.cache().as_str(),
+            caller = caller.as_ref().map(|caller| &*caller.name),
+            credential = credential.as_ref().and_then(|credential| credential.name.as_deref()),
+            http_status = failure.http_status,
+            upstream_code = failure.upstream_code.as_deref(),
+            detail = failure.detail.as_deref(),
+            request_id = journal.request_id(),
+            trace_id = journal.span.trace_id().as_deref(),
+            "call"
+        );
+    }
+}
+
+impl Drop for Summary {
+    fn drop(&mut self) {
+        if !self.done {
+            // The caller went away, or reset the stream.
+            self.finish(Code::Cancelled);
+        }
+    }
+}
+
+/// The body of a response; for streams it writes the summary at the end.
+pub struct RecordedBody {
+    body: ReplyBody,
+    summary: Option<Box<Summary>>,
+}
+
+impl Body for RecordedBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = self.get_mut();
+        let polled = std::task::ready!(Pin::new(&mut this.body).poll_frame(cx));
+        if let Some(summary) = &mut this.summary {
+            let ended = match &polled {
+                None => Some(Code::Ok),
+                Some(Err(status)) => Some(status.code()),
+                Some(Ok(frame)) => frame.trailers_ref().map(status_of),
+            };
+            if let Some(code) = ended.filter(|_| !summary.done) {
+                summary.finish(code);
+            }
+        }
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.summary.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+fn status_of(trailers: &HeaderMap) -> Code {
+    trailers.get("grpc-status").map_or(Code::Unknown, |status| Code::from_bytes(status.as_bytes()))
+}
+
+/// A stream that fails after it began: the same details as for a call that fails at once.
+pub fn stream_status(row: &'static Row, journal: &Journal, error: &Error) -> Status {
+    journal.set_failure(error);
+    let trace_id = journal.span.trace_id();
+    error.to_status(&About {
+        api: Some(row.api()),
+        operation: Some(row.method()),
+        request_id: journal.request_id(),
+        trace_id: trace_id.as_deref(),
+    })
+}
+
+/// A call to a method the gateway does not have.
+pub fn unknown_method(headers: &HeaderMap) -> http::Response<RecordedBody> {
+    let id = super::metadata::request_id(headers);
+    let about = About { request_id: id.to_str().unwrap_or_default(), ..About::default() };
+    let status = Error::new(&reason::METHOD_UNKNOWN).to_status(&about);
+    let mut response = frame::status(status);
+    response.headers_mut().insert("x-request-id", id);
+    response.map(|body| RecordedBody { body, summary: None })
+}
+
+/// A response of one of tonic's own services.
+pub fn unrecorded(response: http::Response<tonic::body::Body>) -> http::Response<RecordedBody> {
+    response.map(|body| RecordedBody { body: ReplyBody::Tonic(body), summary: None })
+}
+
+/// The code's name as telemetry and logs write it.
+pub const fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}

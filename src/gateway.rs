@@ -1,0 +1,504 @@
+//! The one generic call: policy → wallet → question → cache → QIWI → mapping → reply.
+//!
+//! Every method runs through here; none is known by name. What differs between methods is in their
+//! [`Policy`](crate::policy::Policy) rows and their mappings.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_stream::Stream;
+
+use crate::cache::{AnswerCache, Key, Loaded};
+use crate::call::{CacheOutcome, Context, Inbound};
+use crate::config::Config;
+use crate::credentials::{Credential, Credentials, Wallet};
+use crate::edge::{Outbound, frame, record};
+use crate::error::{Error, Sent, Undocumented, reason};
+use crate::operation::{Asking, Call, Download, FileHead, Known, Local, Operation, Seen};
+use crate::page::PageTokens;
+use crate::policy::Route;
+use crate::telemetry::Metrics;
+use crate::upstream::client::{ClientError, Failure, OpenAnswer};
+use crate::upstream::refusal::{Said, explain};
+use crate::upstream::subject::Subject;
+use crate::upstream::{Ask, Upstream};
+use crate::wallets::Wallets;
+
+/// Most calls that may repair one answer.
+const REPAIRS_MAX: usize = 8;
+/// Pieces of a file that wait for a slow reader.
+const FILE_CHUNKS_WAITING: usize = 4;
+/// Size of the pieces of a file.
+const FILE_CHUNK: usize = 64 * 1024;
+
+/// What all calls share.
+pub struct Gateway {
+    upstream: Upstream,
+    cache: Arc<AnswerCache>,
+    credentials: Arc<Credentials>,
+    wallets: Wallets,
+    pages: PageTokens,
+    metrics: Arc<Metrics>,
+    config: Arc<Config>,
+}
+
+impl Gateway {
+    /// Builds everything a call needs, upstream clients included.
+    ///
+    /// # Errors
+    /// When the CA certificates are unusable.
+    pub fn new(
+        config: Arc<Config>,
+        credentials: Arc<Credentials>,
+        metrics: Arc<Metrics>,
+        pages: PageTokens,
+        ca: Option<Vec<u8>>,
+    ) -> Result<Self, ClientError> {
+        Ok(Self {
+            upstream: Upstream::new(&config, Arc::clone(&credentials), Arc::clone(&metrics), ca)?,
+            cache: Arc::new(AnswerCache::new(&config.cache)),
+            credentials,
+            wallets: Wallets::new(),
+            pages,
+            metrics,
+            config,
+        })
+    }
+
+    /// The way to QIWI.
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// Answers a method with one reply.
+    ///
+    /// # Errors
+    /// As the error table says.
+    pub async fn unary<O: Operation>(self: Arc<Self>, call: Inbound) -> Result<Outbound, Error> {
+        let (headers, cx, request) = self.read::<O>(call).await?;
+        let frame = self.answer(Arc::new(cx), request).await?;
+        Ok(frame::reply(&headers, frame))
+    }
+
+    /// Answers a method about the gateway itself.
+    ///
+    /// # Errors
+    /// As the error table says.
+    pub async fn local<L: Local>(self: Arc<Self>, call: Inbound) -> Result<Outbound, Error> {
+        let (headers, cx, request) = self.read::<L>(call).await?;
+        let known = Known { credentials: &self.credentials, caller: cx.caller.as_deref() };
+        Ok(frame::reply(&headers, frame::encode(&request.answer(&known)?)))
+    }
+
+    /// Streams a file.
+    ///
+    /// # Errors
+    /// As the error table says; what goes wrong later ends the stream with a status.
+    pub async fn download<D: Download>(self: Arc<Self>, call: Inbound) -> Result<Outbound, Error> {
+        let (headers, cx, request) = self.read::<D>(call).await?;
+        let route = route(D::POLICY)?;
+        let wallet = self.wallet_for(&cx, route, request.wallet()).await?;
+        let asking = Asking { wallet: wallet.as_ref(), pages: &self.pages };
+        let question = request.ask(&asking)?;
+        let mut answer = self.open(&cx, route, &question, wallet.as_ref()).await?;
+        let start = next_chunk(&mut answer, cx.deadline).await?.unwrap_or_default();
+        let head = FileHead {
+            content_type: answer.content_type.as_deref(),
+            length: answer.length,
+            start: &start,
+        };
+        if head.length.is_some_and(|length| length > self.config.upstream.file_max) {
+            return Err(too_large());
+        }
+        let first = request.header(&head).map_err(|undocumented| {
+            // A 200 that is not a file may be an error body.
+            let said = Said::read(&start);
+            if said.is_refusal() {
+                explain(route, answer.status, said, None)
+            } else {
+                self.malformed(&cx, &undocumented, start.len())
+            }
+        })?;
+        let first = Bytes::from(prost::Message::encode_to_vec(&first));
+        let stream = self.file::<D>(cx, answer, start, first);
+        Ok(frame::stream(&headers, stream))
+    }
+
+    async fn read<T: prost::Message + Default>(
+        &self,
+        call: Inbound,
+    ) -> Result<(http::HeaderMap, Context, T), Error> {
+        let Inbound { parts, body, row, deadline, single_attempt, caller, credential, journal, .. } =
+            call;
+        let size_max = usize::try_from(self.config.grpc.message_max).unwrap_or(usize::MAX);
+        let request = frame::read(&parts.headers, body, size_max).await?;
+        let cx = Context { row, deadline, single_attempt, caller, credential, journal };
+        Ok((parts.headers, cx, request))
+    }
+
+    async fn answer<O: Operation>(
+        self: &Arc<Self>,
+        cx: Arc<Context>,
+        request: O,
+    ) -> Result<Bytes, Error> {
+        let route = route(O::POLICY)?;
+        let wallet = self.wallet_for(&cx, route, request.wallet()).await?;
+        let asking = Asking { wallet: wallet.as_ref(), pages: &self.pages };
+        let question = request.ask(&asking)?;
+        let Some(lifetime) = O::POLICY.cache.resolve(&self.config.cache) else {
+            let deadline = cx.deadline;
+            let wallet = wallet.as_ref();
+            let loaded = self.fetch(&cx, &request, &question, wallet, deadline).await?;
+            return Ok(loaded.frame);
+        };
+        let mut target = question.target(route, wallet.as_ref())?;
+        if !question.variant().is_empty() {
+            target.push('\n');
+            target.push_str(question.variant());
+        }
+        if let Some((body, _)) = question.body() {
+            target.push('\n');
+            target.push_str(&String::from_utf8_lossy(body));
+        }
+        let key = Key {
+            credential: cx.credential.as_ref().map_or(0, |of| of.fingerprint.as_u128()),
+            row: cx.row.index_u16(),
+            question: target.into_boxed_str(),
+        };
+        let freshness = request.freshness()?;
+        let deadline = cx.deadline;
+        let result = self
+            .cache
+            .read(key, lifetime, freshness, deadline, || {
+                let gateway = Arc::clone(self);
+                let cx = Arc::clone(&cx);
+                async move {
+                    // Its own deadline: the one who asked first may be the most impatient.
+                    let read_default = Instant::now() + gateway.config.deadline.read_default;
+                    let deadline = cx.deadline.max(read_default);
+                    let wallet = wallet.as_ref();
+                    gateway.fetch(&cx, &request, &question, wallet, deadline).await
+                }
+            })
+            .await;
+        let (loaded, outcome) = result?;
+        cx.journal.set_cache(outcome);
+        self.metrics.cache(O::POLICY.operation, outcome.as_str().unwrap_or("none"));
+        if outcome == CacheOutcome::Miss {
+            cx.journal.attempts.store(loaded.attempts, Ordering::Relaxed);
+        }
+        Ok(loaded.frame)
+    }
+
+    /// Asks QIWI, maps and repairs the answer, and encodes the reply.
+    async fn fetch<O: Operation>(
+        &self,
+        cx: &Context,
+        request: &O,
+        question: &Call,
+        wallet: Option<&Wallet>,
+        deadline: Instant,
+    ) -> Result<Loaded, Error> {
+        let route = route(O::POLICY)?;
+        let body = self.ask(cx, route, question, wallet, deadline).await?;
+        let mut response = self.map(cx, route, request, wallet, &body)?;
+        let missing = request.missing(&response);
+        if !missing.is_empty() {
+            let asked = missing.iter().take(REPAIRS_MAX);
+            let asked = asked.map(|call| self.ask(cx, route, call, wallet, deadline));
+            for body in join_all(asked).await.into_iter().flatten() {
+                // A repair that fails leaves the gap, which the reply can express.
+                if let Ok(part) = self.map(cx, route, request, wallet, &body) {
+                    request.fill(&mut response, part);
+                }
+            }
+        }
+        Ok(Loaded {
+            frame: frame::encode(&response),
+            attempts: cx.journal.attempts.load(Ordering::Relaxed),
+            keep: request.may_keep(&response),
+        })
+    }
+
+    async fn ask(
+        &self,
+        cx: &Context,
+        route: &'static Route,
+        question: &Call,
+        wallet: Option<&Wallet>,
+        deadline: Instant,
+    ) -> Result<Bytes, Error> {
+        let target = question.target(route, wallet)?;
+        let credential = self.usable(cx.credential.as_ref())?;
+        let ask =
+            ask(cx, route, &target, question.body(), credential.as_ref(), wallet, deadline);
+        match self.upstream.ask(&ask).await {
+            Err(error) if *error.reason() == reason::TOKEN_REJECTED => {
+                let Some(renewed) = self.renewed(credential.as_ref()).await else {
+                    return Err(error);
+                };
+                let ask =
+                    self::ask(cx, route, &target, question.body(), Some(&renewed), wallet, deadline);
+                self.upstream.ask(&ask).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn open(
+        &self,
+        cx: &Context,
+        route: &'static Route,
+        question: &Call,
+        wallet: Option<&Wallet>,
+    ) -> Result<OpenAnswer, Error> {
+        let target = question.target(route, wallet)?;
+        let credential = self.usable(cx.credential.as_ref())?;
+        let ask =
+            ask(cx, route, &target, question.body(), credential.as_ref(), wallet, cx.deadline);
+        self.upstream.open(&ask).await
+    }
+
+    /// The credential, unless QIWI keeps rejecting it: then nothing is sent for a while.
+    fn usable(
+        &self,
+        credential: Option<&Arc<Credential>>,
+    ) -> Result<Option<Arc<Credential>>, Error> {
+        let Some(credential) = credential else { return Ok(None) };
+        if self.credentials.is_held_back(&credential.fingerprint) {
+            return Err(Error::new(&reason::TOKEN_REJECTED)
+                .sent(Sent::No)
+                .log("QIWI rejected this token several times in a row; held back for a while"));
+        }
+        Ok(Some(Arc::clone(credential)))
+    }
+
+    /// After a 401: the credential's file may hold a newer token already.
+    async fn renewed(&self, rejected: Option<&Arc<Credential>>) -> Option<Arc<Credential>> {
+        let rejected = rejected?;
+        let name = rejected.name.clone()?;
+        let credentials = Arc::clone(&self.credentials);
+        tokio::task::spawn_blocking(move || credentials.reload()).await.ok()?;
+        let current = self.credentials.named(&name)?;
+        (current.fingerprint != rejected.fingerprint).then_some(current)
+    }
+
+    fn map<O: Operation>(
+        &self,
+        cx: &Context,
+        route: &'static Route,
+        request: &O,
+        wallet: Option<&Wallet>,
+        body: &Bytes,
+    ) -> Result<O::Response, Error> {
+        let mut unknown_fields = 0u64;
+        let mut deserializer = serde_json::Deserializer::from_slice(body);
+        let reply: O::Reply<'_> =
+            serde_ignored::deserialize(&mut deserializer, |_| unknown_fields += 1).map_err(
+                |error| {
+                    let said = Said::read(body);
+                    if said.is_refusal() {
+                        return explain(route, 200, said, None);
+                    }
+                    self.unreadable(cx, body, &error)
+                },
+            )?;
+        if unknown_fields > 0 {
+            self.metrics.unknown_field(O::POLICY.operation, unknown_fields);
+        }
+        let now = prost_types::Timestamp::from(SystemTime::now());
+        let mut seen = Seen::new(now, wallet, &self.pages);
+        let response = request
+            .answer(reply, &mut seen)
+            .map_err(|undocumented| self.malformed(cx, &undocumented, body.len()))?;
+        for field in seen.unknown_enums {
+            self.metrics.unknown_enum(field);
+        }
+        for field in seen.unreadable_times {
+            self.metrics.unreadable_time(field);
+        }
+        Ok(response)
+    }
+
+    /// Tells the log what can be told of an unreadable body without quoting it.
+    fn unreadable(&self, cx: &Context, body: &Bytes, error: &serde_json::Error) -> Error {
+        let digest = ring::digest::digest(&ring::digest::SHA256, body);
+        let prefix: String =
+            digest.as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        self.metrics.undocumented_reply(cx.row.policy.operation);
+        Error::new(&reason::UPSTREAM_MALFORMED).sent(Sent::Yes).http_status(200).log(format!(
+            "unreadable body: {} bytes, sha256 {prefix}…, {:?} at line {} column {}",
+            body.len(),
+            error.classify(),
+            error.line(),
+            error.column(),
+        ))
+    }
+
+    fn malformed(&self, cx: &Context, undocumented: &Undocumented, length: usize) -> Error {
+        self.metrics.undocumented_reply(cx.row.policy.operation);
+        Error::new(&reason::UPSTREAM_MALFORMED)
+            .sent(Sent::Yes)
+            .http_status(200)
+            .log(format!("undocumented body of {length} bytes: {undocumented}"))
+    }
+
+    /// The wallet a call is about: named by the request, configured, or asked once per token.
+    async fn wallet_for(
+        &self,
+        cx: &Context,
+        route: &'static Route,
+        named: &str,
+    ) -> Result<Option<Wallet>, Error> {
+        if !named.is_empty() {
+            let wallet = Wallet::parse(named).map_err(|_| {
+                Error::invalid("wallet", "Give the wallet number as 10 to 15 digits.")
+                    .sent(Sent::No)
+            })?;
+            return Ok(Some(wallet));
+        }
+        let Some(credential) = &cx.credential else { return Ok(None) };
+        if let Some(wallet) = &credential.wallet {
+            return Ok(Some(wallet.clone()));
+        }
+        if let Some(wallet) = self.wallets.get(&credential.fingerprint) {
+            return Ok(Some(wallet));
+        }
+        if !route.names_wallet() {
+            return Ok(None);
+        }
+        let wallet = crate::wallets::owner(self, cx).await?;
+        self.wallets.learn(credential.fingerprint, wallet.clone());
+        Ok(Some(wallet))
+    }
+
+    /// One call outside the method's own, for what a method needs to know before it can ask.
+    ///
+    /// # Errors
+    /// As the error table says.
+    pub async fn aside<O: Operation>(
+        &self,
+        cx: &Context,
+        request: &O,
+    ) -> Result<O::Response, Error> {
+        let route = route(O::POLICY)?;
+        let asking = Asking { wallet: None, pages: &self.pages };
+        let question = request.ask(&asking)?;
+        let body = self.ask(cx, route, &question, None, cx.deadline).await?;
+        self.map(cx, route, request, None, &body)
+    }
+
+    /// Reads the file piece by piece; a slow caller slows the reading down.
+    fn file<D: Download>(
+        self: Arc<Self>,
+        cx: Context,
+        mut answer: OpenAnswer,
+        start: Bytes,
+        first: Bytes,
+    ) -> impl Stream<Item = Result<Bytes, tonic::Status>> + Send + 'static {
+        let (tx, rx) = mpsc::channel(FILE_CHUNKS_WAITING);
+        let encode = |piece: Bytes| Bytes::from(prost::Message::encode_to_vec(&D::chunk(piece)));
+        tokio::spawn(async move {
+            let pump = async {
+                tx.send(Ok(first)).await.map_err(|_| None)?;
+                let mut total = 0u64;
+                let mut piece = start;
+                loop {
+                    total += piece.len() as u64;
+                    if total > self.config.upstream.file_max {
+                        return Err(Some(too_large()));
+                    }
+                    while !piece.is_empty() {
+                        let part = piece.split_to(piece.len().min(FILE_CHUNK));
+                        tx.send(Ok(encode(part))).await.map_err(|_| None)?;
+                    }
+                    match next_chunk(&mut answer, cx.deadline).await {
+                        Ok(Some(next)) => piece = next,
+                        Ok(None) => return Ok(()),
+                        Err(error) => return Err(Some(error)),
+                    }
+                }
+            };
+            // `Err(None)`: the caller went away, and with it the reason to read on.
+            let outcome: Result<(), Option<Error>> = tokio::select! {
+                outcome = pump => outcome,
+                () = tx.closed() => Err(None),
+            };
+            if let Err(Some(error)) = outcome {
+                let status = record::stream_status(cx.row, &cx.journal, &error);
+                let _ = tx.send(Err(status)).await;
+            }
+        });
+        Pieces(rx)
+    }
+}
+
+/// The receiving end of a file.
+struct Pieces(mpsc::Receiver<Result<Bytes, tonic::Status>>);
+
+impl Stream for Pieces {
+    type Item = Result<Bytes, tonic::Status>;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        self.0.poll_recv(cx)
+    }
+}
+
+async fn next_chunk(answer: &mut OpenAnswer, deadline: Instant) -> Result<Option<Bytes>, Error> {
+    match tokio::time::timeout_at(deadline, answer.chunk()).await {
+        Ok(Ok(chunk)) => Ok(chunk),
+        Ok(Err(Failure::Broken(detail))) => Err(broken(detail)),
+        Ok(Err(failure)) => Err(broken(format!("{failure:?}"))),
+        Err(_) => Err(Error::new(&reason::DEADLINE_EXCEEDED).sent(Sent::Yes)),
+    }
+}
+
+fn broken(detail: String) -> Error {
+    Error::new(&reason::UPSTREAM_TIMEOUT)
+        .sent(Sent::Yes)
+        .retry_after(Duration::from_secs(1))
+        .log(detail)
+}
+
+fn too_large() -> Error {
+    Error::new(&reason::UPSTREAM_MALFORMED)
+        .sent(Sent::Yes)
+        .log("the file is larger than upstream.file_max")
+}
+
+fn route(policy: &'static crate::policy::Policy) -> Result<&'static Route, Error> {
+    policy.route.as_ref().ok_or_else(|| {
+        Error::new(&reason::GATEWAY_PANIC).log("an upstream method has no route in its row")
+    })
+}
+
+fn ask<'a>(
+    cx: &'a Context,
+    route: &'static Route,
+    target: &'a str,
+    body: Option<&(Bytes, &'static str)>,
+    credential: Option<&'a Arc<Credential>>,
+    wallet: Option<&Wallet>,
+    deadline: Instant,
+) -> Ask<'a> {
+    Ask {
+        route,
+        class: cx.row.policy.class,
+        target,
+        body: body.cloned(),
+        credential,
+        subjects: Subject::of(credential.map(|credential| &**credential), wallet),
+        deadline,
+        single_attempt: cx.single_attempt,
+        attempts: &cx.journal.attempts,
+        span: &cx.journal.span,
+    }
+}

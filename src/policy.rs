@@ -1,0 +1,326 @@
+//! What a method is, as data: one [`Policy`] row per RPC.
+//!
+//! Generic code never asks which RPC it serves; it asks the row. Whatever differs between two
+//! methods and is not a mapping belongs here. The rows themselves stand in the area files and are
+//! collected in [`crate::operations`].
+
+use std::time::Duration;
+
+use crate::credentials::{Kind, Scopes};
+use crate::error::reason::{self, Reason};
+
+/// One RPC: where it goes, who may call it, how it may be repeated and kept.
+#[derive(Debug)]
+pub struct Policy {
+    /// Full method name without the leading slash, as in `rpc.method`.
+    pub rpc: &'static str,
+    /// The operation's stable id in the catalogue of QIWI operations, such as `W-BAL-1`.
+    pub operation: &'static str,
+    /// Whether the RPC answers with one message or a stream of them.
+    pub shape: Shape,
+    /// What the gateway must never do twice, and what it may.
+    pub class: Class,
+    /// Who may call it, decided before any network call.
+    pub access: Access,
+    /// The upstream call; `None` for methods the gateway answers by itself.
+    pub route: Option<Route>,
+    /// How long an answer may be reused.
+    pub cache: Lifetime,
+}
+
+/// How many messages an RPC answers with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// One request, one reply.
+    Unary,
+    /// One request, many replies: binary files and event streams.
+    ServerStream,
+}
+
+/// The consequence of sending a request more than once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Changes nothing: may be repeated, probed with, cached.
+    Read,
+    /// Repeating it with the same bytes ends in the same state.
+    Write,
+    /// Moves money or cannot be repeated: one attempt, then reconciliation.
+    Money,
+}
+
+impl Class {
+    /// The label of metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Money => "money",
+        }
+    }
+}
+
+/// Who may call an RPC.
+#[derive(Debug, Clone, Copy)]
+pub enum Access {
+    /// No QIWI credential takes part.
+    Open,
+    /// A question about the gateway itself; callers need the admin group where callers are known.
+    Admin,
+    /// A wallet token with all of `scopes`.
+    Wallet {
+        /// Every one of these must be granted.
+        scopes: Scopes,
+        /// Whether QIWI's read-only information token opens it too.
+        information: bool,
+    },
+    /// The P2P secret key, or a wallet token with all of `wallet_scopes`: the documents name the
+    /// first, the token's permission list the second (catalogue, section 13).
+    P2pOrWallet {
+        /// Needed where the caller chooses a wallet token.
+        wallet_scopes: Scopes,
+    },
+}
+
+impl Access {
+    /// Whether a call needs a QIWI credential at all.
+    pub const fn needs_credential(self) -> bool {
+        matches!(self, Self::Wallet { .. } | Self::P2pOrWallet { .. })
+    }
+
+    /// Decides about a credential whose kind and scopes are known.
+    ///
+    /// `None` stands for "unknown": a pass-through token carries no such knowledge and QIWI decides.
+    pub fn permits(self, kind: Option<Kind>, granted: Option<Scopes>) -> Result<(), Denial> {
+        let Some(kind) = kind else { return Ok(()) };
+        let granted = granted.unwrap_or(Scopes::NONE);
+        match (self, kind) {
+            (Self::Open | Self::Admin, _) => Ok(()),
+            (Self::Wallet { scopes, .. }, Kind::Wallet)
+            | (Self::P2pOrWallet { wallet_scopes: scopes }, Kind::Wallet) => {
+                if granted.contains(scopes) {
+                    Ok(())
+                } else {
+                    Err(Denial::Scope(scopes))
+                }
+            }
+            (Self::Wallet { information: true, scopes }, Kind::Information) => {
+                if granted.contains(scopes) {
+                    Ok(())
+                } else {
+                    Err(Denial::Scope(scopes))
+                }
+            }
+            (Self::P2pOrWallet { .. }, Kind::P2p) => Ok(()),
+            (Self::Wallet { scopes, information: false }, Kind::Information) => {
+                Err(Denial::Information(scopes))
+            }
+            (_, kind) => Err(Denial::Kind(kind)),
+        }
+    }
+}
+
+/// Why a credential was refused without asking QIWI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denial {
+    /// These scopes are needed and not all granted.
+    Scope(Scopes),
+    /// The information token opens three reads and this is none of them.
+    Information(Scopes),
+    /// A credential of this kind opens nothing here.
+    Kind(Kind),
+}
+
+/// The upstream side of a method.
+#[derive(Debug)]
+pub struct Route {
+    /// Which base URL of the configuration.
+    pub host: Host,
+    /// HTTP verb.
+    pub verb: Verb,
+    /// Path template; `{wallet}` and other names in braces are filled from the call.
+    pub path: &'static str,
+    /// Unit of rate limits, cool-downs and circuit breakers.
+    pub area: Area,
+    /// `Accept` header.
+    pub accept: &'static str,
+    /// Further constant headers the operation demands.
+    pub headers: &'static [(&'static str, &'static str)],
+    /// What HTTP 404 means here.
+    pub not_found: NotFound,
+    /// Whether the answer is a file rather than JSON.
+    pub file: bool,
+}
+
+/// The usual `Accept` header.
+pub const JSON: &str = "application/json";
+
+impl Route {
+    /// A JSON read of the wallet host; the other fields are set by struct update syntax.
+    pub const WALLET_READ: Self = Self {
+        host: Host::Edge,
+        verb: Verb::Get,
+        path: "/",
+        area: Area::Other,
+        accept: JSON,
+        headers: &[],
+        not_found: NotFound::Is(&reason::WALLET_NOT_FOUND),
+        file: false,
+    };
+
+    /// Whether the path names the wallet, so that it must be known before the call.
+    pub fn names_wallet(&self) -> bool {
+        self.path.contains("{wallet}")
+    }
+}
+
+/// What HTTP 404 means for an operation.
+#[derive(Debug, Clone, Copy)]
+pub enum NotFound {
+    /// The named thing does not exist.
+    Is(&'static Reason),
+    /// Nothing matches: an empty answer, not an error (payment history, catalogue W-HIS-1).
+    Empty(&'static str),
+}
+
+/// The upstream hosts, each with a configurable base URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// `edge.qiwi.com`: the wallet interface.
+    Edge,
+    /// `qiwi.com`: legacy detection calls.
+    Site,
+    /// `api.qiwi.com`: P2P invoices.
+    Bill,
+}
+
+impl Host {
+    /// Every host, in index order.
+    pub const ALL: [Self; 3] = [Self::Edge, Self::Site, Self::Bill];
+
+    /// The label of metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Edge => "edge",
+            Self::Site => "site",
+            Self::Bill => "bill",
+        }
+    }
+}
+
+/// HTTP verbs QIWI uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// `GET`
+    Get,
+    /// `POST`
+    Post,
+    /// `PUT`
+    Put,
+    /// `PATCH`
+    Patch,
+    /// `DELETE`
+    Delete,
+}
+
+impl Verb {
+    /// The verb's text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// Parts of the upstream that fail, throttle and cool down together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Area {
+    /// Profile, nickname, identification, restrictions.
+    Profile,
+    /// Limits of the wallet's status.
+    Limit,
+    /// Balances.
+    Balance,
+    /// Payment history, transactions, receipts: at most 100 requests a minute for one wallet, then
+    /// five minutes of 423 (wallet documents, "Payment history").
+    History,
+    /// Payments, commissions, rates, form references.
+    Payment,
+    /// Search and detection of providers.
+    Provider,
+    /// Invoices of the wallet and P2P bills.
+    Invoice,
+    /// Webhook management.
+    Webhook,
+    /// QIWI Master cards.
+    Card,
+    /// Anything else.
+    Other,
+}
+
+impl Area {
+    /// Every area, in index order.
+    pub const ALL: [Self; 10] = [
+        Self::Profile,
+        Self::Limit,
+        Self::Balance,
+        Self::History,
+        Self::Payment,
+        Self::Provider,
+        Self::Invoice,
+        Self::Webhook,
+        Self::Card,
+        Self::Other,
+    ];
+
+    /// The label of metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Profile => "profile",
+            Self::Limit => "limit",
+            Self::Balance => "balance",
+            Self::History => "history",
+            Self::Payment => "payment",
+            Self::Provider => "provider",
+            Self::Invoice => "invoice",
+            Self::Webhook => "webhook",
+            Self::Card => "card",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// How long an answer may be reused by default.
+///
+/// A caller narrows it with `max_staleness`, or widens it up to the configured hard lifetime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifetime {
+    /// Never kept.
+    Uncached,
+    /// The configured lifetime of profile-like answers (`cache.profile`).
+    Profile,
+    /// The configured lifetime of balances (`cache.balance`).
+    Balance,
+    /// A ceiling of the catalogue, in seconds.
+    Seconds(u32),
+}
+
+impl Lifetime {
+    /// Whether answers are kept at all.
+    pub const fn is_cached(self) -> bool {
+        !matches!(self, Self::Uncached)
+    }
+
+    /// The lifetime under the given configuration.
+    pub fn resolve(self, cache: &crate::config::Cache) -> Option<Duration> {
+        match self {
+            Self::Uncached => None,
+            Self::Profile => Some(cache.profile),
+            Self::Balance => Some(cache.balance),
+            Self::Seconds(seconds) => Some(Duration::from_secs(u64::from(seconds))),
+        }
+    }
+}
