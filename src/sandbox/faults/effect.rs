@@ -43,6 +43,9 @@ pub(in crate::sandbox) async fn apply(
             return (StatusCode::BAD_REQUEST, text).into_response();
         }
     };
+    if fault == Fault::default() {
+        return next.run(request).await;
+    }
     pause(fault.latency_ms).await;
     if fault.cut == Some(Cut::BeforeProcessing) {
         return cut();
@@ -52,12 +55,14 @@ pub(in crate::sandbox) async fn apply(
     } else if fault.empty_balance {
         request.extensions_mut().insert(BalanceFault::EmptyObject);
     }
+    // A replaced answer loses its body too, whether or not the request was carried out.
     let replaced = fault.status.is_some() || fault.redirect.is_some();
-    let response = if replaced && !fault.process {
-        StatusCode::OK.into_response()
-    } else {
-        next.run(request).await
-    };
+    let mut response = StatusCode::OK.into_response();
+    if !replaced {
+        response = next.run(request).await;
+    } else if fault.process {
+        let _lost = next.run(request).await;
+    }
     pause(fault.answer_latency_ms).await;
     if fault.cut == Some(Cut::BeforeHeaders) {
         return cut();

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 pub(super) const HEADER: &str = "x-sandbox-fault";
 
 /// What happens to a request. Fields combine freely; an empty fault changes nothing.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Fault {
     /// Wait before the request is carried out.
@@ -26,7 +26,7 @@ pub(super) struct Fault {
     /// Wait after it was carried out and before the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) answer_latency_ms: Option<u64>,
-    /// Answer with this status, 200 to 599.
+    /// Answer with this status, 200 to 599, and no body unless `body` gives one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) status: Option<u16>,
     /// Answer with this body: a string as it is, anything else as JSON.
@@ -74,7 +74,7 @@ pub(super) enum Cut {
 }
 
 /// The pace of a slow body.
-#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SlowBody {
     pub(super) bytes: usize,

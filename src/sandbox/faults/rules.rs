@@ -46,7 +46,8 @@ impl Faults {
         for rule in &rules {
             rule.fault.check()?;
         }
-        self.0.lock().extend(rules);
+        let effective = rules.into_iter().filter(|rule| rule.times != Some(0));
+        self.0.lock().extend(effective);
         Ok(())
     }
 

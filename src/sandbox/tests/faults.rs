@@ -44,7 +44,9 @@ async fn a_replaced_status_counts_only_what_was_carried_out() {
         assert_eq!(response.status(), 500);
     }
     let processed = bench.faulty(&path, "status=500,process").send().await;
-    assert_eq!(processed.unwrap().status(), 500);
+    let processed = processed.unwrap();
+    assert_eq!(processed.status(), 500);
+    assert_eq!(processed.text().await.unwrap(), "");
     assert_eq!(bench.status(&path).await, 423);
 }
 
@@ -144,6 +146,7 @@ async fn rules_match_count_and_merge() {
                 "skip": 1, "times": 2, "fault": { "status": 503 },
             },
             { "match": { "method": "POST" }, "fault": { "status": 502 } },
+            { "times": 0, "fault": { "status": 504 } },
         ]))
         .await;
     let other = bench.status_as(demo::INFORMATION_TOKEN, &accounts()).await;

@@ -6,6 +6,7 @@ mod errors;
 mod faults;
 mod history;
 mod limit;
+mod payments;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Once;
