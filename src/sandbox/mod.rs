@@ -1,0 +1,83 @@
+//! The sandbox: a stateful fake of the QIWI REST interfaces.
+//!
+//! One HTTP/1.1 listener plays every upstream host (their paths do not collide), so each base
+//! address of the gateway can point at it. The sandbox answers from a seeded wallet in memory,
+//! enforces tokens and permissions, counts requests the way QIWI does, and misbehaves on demand.
+//!
+//! It is written from the official documents alone and shares nothing with the gateway's own
+//! mapping, so that a mistake on one side cannot hide behind the same mistake on the other.
+
+mod admin;
+mod answer;
+mod auth;
+mod call;
+mod catalog;
+pub mod demo;
+mod faults;
+mod files;
+mod journal;
+mod limit;
+mod moment;
+mod money;
+mod query;
+mod seed;
+mod seed_history;
+mod server;
+mod state;
+
+mod balances;
+mod cards;
+mod detection;
+mod history;
+mod history_filter;
+mod identification;
+mod invoices;
+mod limits;
+mod operation;
+mod payments;
+mod profile;
+mod providers;
+mod receipts;
+mod tariffs;
+mod webhooks;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+pub use server::Sandbox;
+
+/// How a sandbox runs. `SandboxConfig::default()` is the behaviour the documents describe.
+#[derive(Debug, Clone)]
+pub struct SandboxConfig {
+    /// Where to listen; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// The moment the seeded data is relative to, in Unix seconds; `None` is the time of start.
+    pub seed_time: Option<i64>,
+    /// How many history requests one wallet may make within [`history_window`](Self::history_window).
+    pub history_limit: usize,
+    /// The sliding window over which history requests are counted.
+    pub history_window: Duration,
+    /// How long a wallet that exceeded the limit is refused.
+    pub history_ban: Duration,
+    /// Whether a history query without any match answers 404, as documented, or an empty page.
+    pub empty_history_is_not_found: bool,
+    /// How many of the latest requests `GET /__sandbox/requests` keeps.
+    pub request_log: usize,
+}
+
+impl Default for SandboxConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8090)),
+            seed_time: None,
+            history_limit: 100,
+            history_window: Duration::from_secs(60),
+            history_ban: Duration::from_secs(300),
+            empty_history_is_not_found: true,
+            request_log: 1000,
+        }
+    }
+}

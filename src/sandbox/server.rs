@@ -1,0 +1,212 @@
+//! The listener and its routes. Connections are served here rather than by the web framework
+//! because a fault must be able to close one without any answer.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::middleware;
+use axum::routing::{get, post};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tower::ServiceExt;
+
+use super::call::Shared;
+use super::faults::{self, CutConnection};
+use super::{
+    SandboxConfig, admin, balances, cards, detection, history, identification, invoices, journal,
+    limits, payments, profile, providers, receipts, tariffs, webhooks,
+};
+
+/// A running sandbox. Dropping it stops it too; [`shutdown`](Sandbox::shutdown) also waits.
+#[derive(Debug)]
+pub struct Sandbox {
+    address: SocketAddr,
+    stop: DropGuard,
+    accepting: JoinHandle<()>,
+}
+
+impl Sandbox {
+    /// Seeds the state, binds the listener and serves until told to stop.
+    pub async fn start(config: SandboxConfig) -> io::Result<Self> {
+        let listener = TcpListener::bind(config.listen).await?;
+        let address = listener.local_addr()?;
+        let router = router(Arc::new(Shared::new(config)));
+        let stop = CancellationToken::new();
+        let accepting = tokio::spawn(accept(listener, router, stop.clone()));
+        Ok(Self {
+            address,
+            stop: stop.drop_guard(),
+            accepting,
+        })
+    }
+
+    /// Where the sandbox listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops listening, closes every connection and waits until that is done.
+    pub async fn shutdown(self) {
+        drop(self.stop);
+        // The task ends by itself; an error could only be its own panic, and then it has ended.
+        let _ended = self.accepting.await;
+    }
+}
+
+async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(serve(stream, router.clone()));
+                }
+                // Out of descriptors, most likely: wait for connections to end.
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            },
+        }
+    }
+    connections.shutdown().await;
+}
+
+async fn serve(stream: TcpStream, router: Router) {
+    // Answers are small; without this the second half of one could wait for an acknowledgement.
+    let _best_effort = stream.set_nodelay(true);
+    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let router = router.clone();
+        async move {
+            let response = match router.oneshot(request.map(Body::new)).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            };
+            // An error from the service makes hyper close the connection without an answer.
+            match response.extensions().get::<CutConnection>() {
+                Some(CutConnection) => Err(io::Error::from(io::ErrorKind::ConnectionAborted)),
+                None => Ok(response),
+            }
+        }
+    });
+    // The error is either a cut that was asked for or the client going away.
+    let _ended = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+fn router(shared: Arc<Shared>) -> Router {
+    let upstream = profile_routes()
+        .merge(history_routes())
+        .merge(money_routes())
+        .merge(site_routes())
+        .fallback(|| async { StatusCode::NOT_FOUND })
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&shared),
+            faults::apply,
+        ))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&shared),
+            journal::record,
+        ));
+    upstream.merge(admin::routes()).with_state(shared)
+}
+
+fn profile_routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/person-profile/v1/profile/current", get(profile::current))
+        .route(
+            "/person-profile/v1/persons/{wallet}/status/restrictions",
+            get(profile::restrictions),
+        )
+        .route(
+            "/qw-nicknames/v1/persons/{wallet}/nickname",
+            get(profile::nickname),
+        )
+        .route(
+            "/identification/v1/persons/{wallet}/identification",
+            get(identification::data),
+        )
+        .route(
+            "/qw-ident-downgrade-api/v1/persons/{wallet}/identification-downgrade/operations/{operation}",
+            get(identification::downgrade),
+        )
+        .route(
+            "/qw-limits/v1/persons/{wallet}/actual-limits",
+            get(limits::actual),
+        )
+        .route(
+            "/qw-limits/v1/persons/{wallet}/p2p-payment-count-limit",
+            get(limits::payments_to_persons),
+        )
+}
+
+fn history_routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route(
+            "/payment-history/v2/persons/{wallet}/payments",
+            get(history::list),
+        )
+        .route(
+            "/payment-history/v2/persons/{wallet}/payments/total",
+            get(history::totals),
+        )
+        .route(
+            "/payment-history/v2/transactions/{transaction}",
+            get(history::transaction),
+        )
+        .route(
+            "/payment-history/v1/transactions/{transaction}/cheque/file",
+            get(receipts::file),
+        )
+        .route(
+            "/payment-history/v1/persons/{wallet}/cards/{card}/statement",
+            get(cards::statement),
+        )
+}
+
+fn money_routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route(
+            "/funding-sources/v2/persons/{wallet}/accounts",
+            get(balances::list),
+        )
+        .route(
+            "/funding-sources/v2/persons/{wallet}/accounts/offer",
+            get(balances::offer),
+        )
+        .route("/cards/v1/cards", get(cards::list))
+        .route("/cards/v1/cards/", get(cards::list))
+        .route(
+            "/sinap/providers/{provider}/onlineCommission",
+            post(payments::commission),
+        )
+        .route("/sinap/providers/{provider}/form", get(tariffs::form))
+        .route("/sinap/crossRates", get(payments::cross_rates))
+        .route(
+            "/sinap/api/refs/bd6fb248-2bdf-49ed-bcb2-9b0a789cfde8/containers",
+            post(providers::by_card),
+        )
+        .route(
+            "/qw-mobile-providers-resolver/v1/providers",
+            get(providers::by_phone),
+        )
+        .route("/search/v1/search", get(providers::search))
+        .route("/checkout-api/api/bill/search", get(invoices::unpaid))
+        .route("/payment-notifier/v1/hooks/active", get(webhooks::active))
+}
+
+fn site_routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/mobile/detect.action", post(detection::mobile))
+        .route("/card/detect.action", post(detection::card))
+        .route("/search/results/json.action", post(detection::search))
+}
