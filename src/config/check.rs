@@ -102,7 +102,6 @@ impl Findings<'_> {
             deadline.money_min <= deadline.money_default;
             deadline.reserve <= deadline.short;
             admission.retry_min <= admission.retry_max;
-            upstream.connect_timeout <= upstream.attempt_timeout;
             upstream.attempt_min <= upstream.attempt_timeout;
             retry.backoff_base <= retry.backoff_max;
             breaker.open_min <= breaker.open_max;

@@ -198,7 +198,6 @@ impl Value for Duration {
 
     fn read(raw: &Raw) -> Option<Self> {
         let text = raw.text()?;
-        // The parser would take a sign of "ago" and answer with an error only sometimes.
         SpanParser::new().parse_unsigned_duration(text).ok()
     }
 
