@@ -6,9 +6,12 @@
 //! configuration, only the names of the files and variables that hold them:
 //! [`crate::credentials`] reads those.
 
+mod address;
 mod calls;
 mod check;
+pub(crate) mod choices;
 mod listeners;
+mod markdown;
 mod mistake;
 mod named;
 mod section;
@@ -18,16 +21,17 @@ mod units;
 pub mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::path::Path;
 
+pub use address::{BaseUrl, NatsUrl};
 pub use calls::{Admission, Breaker, Cache, Cooldown, Deadline, Limit, Retry, Upstream};
 pub use listeners::{Admin, Grpc, Notifications, Sandbox};
+pub use markdown::keys_markdown;
 pub use mistake::{Mistake, Mistakes, Origin, Warning};
 pub use named::{CallerConfig, CredentialConfig, Webhook, is_name};
 pub use section::Key;
 pub use service::{Drain, Engine, LogFormat, Otlp, Pages, Security, State, Telemetry};
-pub use units::{BaseUrl, Expiry, NatsUrl, Percent, Size, Variable};
+pub use units::{Expiry, Percent, Size, Variable};
 
 use mistake::nearest;
 use section::{Reader, Section, variable};
@@ -355,41 +359,6 @@ fn refuse_name(path: &str, name: &str, found: &Found, mistakes: &mut Vec<Mistake
             "a name has 1 to 63 characters of a-z, 0-9, - and _, the first a letter or digit";
         mistakes.push(Mistake::new(path, found.origin.clone(), text));
     }
-}
-
-/// Every key as Markdown tables, one a section, for the documentation.
-#[must_use]
-pub fn keys_markdown() -> String {
-    let cell = |text: &str| text.replace('|', "\\|");
-    let mut out = String::new();
-    let mut section = "";
-    for key in keys() {
-        if key.section != section {
-            section = key.section;
-            let gap = if out.is_empty() { "" } else { "\n" };
-            // Writing to a string cannot fail.
-            let _ = write!(
-                out,
-                "{gap}## `[{section}]`\n\n| Key | Environment variable | Default | Meaning | Expected |\n|---|---|---|---|---|\n"
-            );
-        }
-        let default = match (&key.default, key.required) {
-            (_, true) => "required".to_owned(),
-            (Some(default), _) if default.is_empty() => "empty".to_owned(),
-            (Some(default), _) => format!("`{default}`"),
-            (None, _) => "none".to_owned(),
-        };
-        let _ = writeln!(
-            out,
-            "| `{}` | `{}` | {} | {} | {} |",
-            key.name,
-            key.variable(),
-            cell(&default),
-            cell(key.doc),
-            cell(&key.expected)
-        );
-    }
-    out
 }
 
 #[cfg(test)]

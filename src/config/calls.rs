@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::address::BaseUrl;
 use super::section::section;
-use super::units::{BaseUrl, Percent, Size};
+use super::units::{Percent, Size};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);

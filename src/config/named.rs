@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use super::choices::{choice_value, choices};
 use super::section::section;
 use super::units::{Expiry, Variable};
-use super::value::{choice_value, choices};
 use crate::credentials::{Group, Kind, Scopes, Wallet};
 
 choices! {

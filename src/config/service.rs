@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::address::NatsUrl;
+use super::choices::{choice_value, choices};
 use super::section::section;
-use super::units::NatsUrl;
-use super::value::{choice_value, choices};
+use super::units::Percent;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -98,7 +99,7 @@ section! {
         /// Whether telemetry is exported over OTLP; `auto` when the environment names an endpoint.
         otlp: Otlp = Otlp::Auto;
         /// Share of reads that are traced when the caller did not decide; money always is.
-        sample_read_percent: super::units::Percent = super::units::Percent(5);
+        sample_read_percent: Percent = Percent(5);
         /// Pause between exports of metrics.
         metric_interval: Duration = Duration::from_secs(30), Duration::from_millis(100)..=HOUR;
         /// What the service is called in telemetry.

@@ -13,7 +13,7 @@ use ring::hmac;
 use secrecy::ExposeSecret;
 
 use super::secret::{Source, check_token};
-use crate::config::value::{choice_value, choices};
+use crate::config::choices::{choice_value, choices};
 use crate::config::{CallerConfig, Config, Mistake, Mistakes};
 
 /// A shorter key could be found by trying.

@@ -1,6 +1,6 @@
 //! What sort of credential something is.
 
-use crate::config::value::{choice_value, choices};
+use crate::config::choices::{choice_value, choices};
 
 use super::Scopes;
 
