@@ -1,0 +1,412 @@
+//! Rules between keys: what no single row can say.
+
+use super::mistake::{Mistake, Warning, nearest};
+use super::named::{CallerConfig, CredentialConfig, Webhook};
+use super::service::Engine;
+use super::value::Value;
+use super::{BaseUrl, Config};
+use crate::credentials::{Kind, Scopes};
+
+/// QIWI blocks a wallet's history for five minutes above this many requests in any minute.
+const HISTORY_REQUESTS_MAX: u32 = 100;
+
+/// Collects the findings of one check.
+struct Findings<'a> {
+    config: &'a Config,
+    mistakes: Vec<Mistake>,
+    warnings: Vec<Warning>,
+}
+
+impl Config {
+    /// Checks the rules between keys. [`Config::load`] has done so and refuses mistakes; callers
+    /// want this for the warnings. With `security.strict` every warning is a mistake.
+    #[must_use]
+    pub fn check(&self) -> (Vec<Mistake>, Vec<Warning>) {
+        let mut findings = Findings {
+            config: self,
+            mistakes: Vec::new(),
+            warnings: Vec::new(),
+        };
+        findings.order();
+        findings.limit();
+        findings.state();
+        findings.exposure();
+        for (name, credential) in &self.credentials {
+            findings.credential(name, credential);
+        }
+        for (name, caller) in &self.callers {
+            findings.caller(name, caller);
+        }
+        findings.callers_apart();
+        let Findings {
+            mut mistakes,
+            mut warnings,
+            ..
+        } = findings;
+        if self.security.strict {
+            mistakes.extend(warnings.drain(..).map(|warning| {
+                let origin = self.origins.of(&warning.key);
+                Mistake::new(warning.key, origin, warning.text)
+            }));
+        }
+        (mistakes, warnings)
+    }
+}
+
+impl Findings<'_> {
+    fn mistake(&mut self, key: impl Into<String>, with: &[&str], text: impl Into<String>) {
+        let key = key.into();
+        let origin = self.config.origins.of(&key);
+        let mut mistake = Mistake::new(key, origin, text);
+        mistake.with = with.iter().map(|key| (*key).to_owned()).collect();
+        self.mistakes.push(mistake);
+    }
+
+    fn warn(&mut self, key: impl Into<String>, text: impl Into<String>) {
+        self.warnings.push(Warning {
+            key: key.into(),
+            text: text.into(),
+        });
+    }
+
+    /// Requires `low` not to be above `high`.
+    fn ordered<T: Value + PartialOrd>(&mut self, low: (&str, &T), high: (&str, &T)) {
+        if low.1 <= high.1 {
+            return;
+        }
+        let shown = |value: &T| value.write().map_or_else(String::new, |raw| raw.plain());
+        let text = format!(
+            "found {}, expected at most {}, which is {}",
+            shown(low.1),
+            shown(high.1),
+            high.0
+        );
+        self.mistake(low.0, &[high.0], text);
+    }
+
+    fn order(&mut self) {
+        let c = self.config;
+        macro_rules! ordered {
+            ($($low_section:ident.$low:ident <= $high_section:ident.$high:ident;)+) => {$(
+                self.ordered(
+                    (concat!(stringify!($low_section), ".", stringify!($low)), &c.$low_section.$low),
+                    (concat!(stringify!($high_section), ".", stringify!($high)), &c.$high_section.$high),
+                );
+            )+};
+        }
+        ordered! {
+            grpc.metadata_max <= grpc.header_list_max;
+            grpc.stream_window <= grpc.connection_window;
+            deadline.read_default <= deadline.read_max;
+            deadline.money_default <= deadline.money_max;
+            deadline.money_min <= deadline.money_default;
+            deadline.reserve <= deadline.short;
+            admission.retry_min <= admission.retry_max;
+            upstream.attempt_min <= upstream.attempt_timeout;
+            retry.backoff_base <= retry.backoff_max;
+            breaker.open_min <= breaker.open_max;
+            cooldown.history <= cooldown.max;
+            cooldown.other <= cooldown.max;
+            cache.profile <= cache.hard_ttl;
+            cache.balance <= cache.hard_ttl;
+        }
+    }
+
+    fn limit(&mut self) {
+        let limit = &self.config.limit;
+        let sum = limit.history_per_minute + limit.history_burst;
+        if sum > HISTORY_REQUESTS_MAX {
+            let text = format!(
+                "found {} and history_burst {}, together {sum}; expected at most \
+                 {HISTORY_REQUESTS_MAX} together, above which QIWI blocks the wallet",
+                limit.history_per_minute, limit.history_burst
+            );
+            self.mistake("limit.history_per_minute", &["limit.history_burst"], text);
+        }
+        if limit.replicas > limit.history_per_minute {
+            let text = format!(
+                "found {}, expected at most history_per_minute, which is {}: each replica needs \
+                 one request a minute",
+                limit.replicas, limit.history_per_minute
+            );
+            self.mistake("limit.replicas", &["limit.history_per_minute"], text);
+        }
+    }
+
+    fn state(&mut self) {
+        let c = self.config;
+        let shared = c.state.engine == Engine::Nats;
+        if shared && c.state.nats_url.is_none() {
+            self.mistake(
+                "state.nats_url",
+                &["state.engine"],
+                "is missing; engine nats needs it",
+            );
+        }
+        if !shared && c.state.nats_url.is_some() {
+            self.warn("state.nats_url", "is not used: state.engine is not nats");
+        }
+        if !shared && c.limit.replicas > 1 {
+            self.warn(
+                "limit.replicas",
+                "more than one replica needs state.engine nats: otherwise each has a ledger of its \
+                 own and the same payment may be made twice",
+            );
+        }
+        if c.state.engine == Engine::Memory && !c.credentials.is_empty() {
+            self.warn(
+                "state.engine",
+                "memory forgets the payment ledger and all events when the process ends; use \
+                 embedded or nats with real credentials",
+            );
+        }
+        if shared && c.pages.key_file.is_none() {
+            self.warn(
+                "pages.key_file",
+                "without it a page token of one replica is refused by the others",
+            );
+        }
+        if shared && c.security.fingerprint_pepper_file.is_none() {
+            self.warn(
+                "security.fingerprint_pepper_file",
+                "without it the fingerprints of a token differ between replicas",
+            );
+        }
+    }
+
+    fn exposure(&mut self) {
+        let c = self.config;
+        if !c.grpc.listen.ip().is_loopback() && c.callers.is_empty() {
+            self.warn(
+                "grpc.listen",
+                format!(
+                    "{} can be reached from other machines and there are no [callers]: everybody \
+                     who can connect may use every credential",
+                    c.grpc.listen
+                ),
+            );
+        }
+        let mut url = |key: &str, url: &BaseUrl| {
+            if !url.is_https() && !url.is_loopback() {
+                self.warn(
+                    key,
+                    format!("{url} is not encrypted: credentials travel readable"),
+                );
+            }
+        };
+        url("upstream.edge_url", &c.upstream.edge_url);
+        url("upstream.site_url", &c.upstream.site_url);
+        url("upstream.bill_url", &c.upstream.bill_url);
+        url("upstream.direct_url", &c.upstream.direct_url);
+    }
+
+    fn credential(&mut self, name: &str, credential: &CredentialConfig) {
+        let path = format!("credentials.{name}");
+        let kind_key = format!("{path}.kind");
+        let kind = credential.kind;
+        // Rows of: key, is it given, may this kind have it.
+        let wallet_kind = matches!(kind, Kind::Wallet | Kind::Information);
+        let webhook_key =
+            credential.webhook_key_file.is_some() || credential.webhook_key_env.is_some();
+        for (key, given, allowed) in [
+            ("token_file", credential.token_file.is_some(), wallet_kind),
+            ("token_env", credential.token_env.is_some(), wallet_kind),
+            (
+                "secret_file",
+                credential.secret_file.is_some(),
+                !wallet_kind,
+            ),
+            ("secret_env", credential.secret_env.is_some(), !wallet_kind),
+            (
+                "wallet",
+                credential.wallet.is_some(),
+                kind != Kind::Merchant,
+            ),
+            (
+                "merchant_site",
+                credential.merchant_site.is_some(),
+                kind == Kind::Merchant,
+            ),
+            (
+                "client_cert_file",
+                credential.client_cert_file.is_some(),
+                kind == Kind::Merchant,
+            ),
+            (
+                "client_key_file",
+                credential.client_key_file.is_some(),
+                kind == Kind::Merchant,
+            ),
+            ("scopes", credential.scopes.is_some(), kind == Kind::Wallet),
+            (
+                "webhook",
+                credential.webhook != Webhook::Off,
+                kind == Kind::Wallet,
+            ),
+            (
+                "webhook_key_file",
+                credential.webhook_key_file.is_some(),
+                kind == Kind::Wallet,
+            ),
+            (
+                "webhook_key_env",
+                credential.webhook_key_env.is_some(),
+                kind == Kind::Wallet,
+            ),
+            (
+                "webhook_path_secret_file",
+                credential.webhook_path_secret_file.is_some(),
+                kind != Kind::Information,
+            ),
+        ] {
+            if given && !allowed {
+                let text =
+                    format!("a credential of kind {kind} has none; expected it to be absent");
+                self.mistake(format!("{path}.{key}"), &[&kind_key], text);
+            }
+        }
+        let (file_key, file, env) = if wallet_kind {
+            ("token", &credential.token_file, &credential.token_env)
+        } else {
+            ("secret", &credential.secret_file, &credential.secret_env)
+        };
+        self.one_source(
+            &path,
+            file_key,
+            &kind_key,
+            (file.is_some(), env.is_some()),
+            true,
+        );
+        let key_given = (
+            credential.webhook_key_file.is_some(),
+            credential.webhook_key_env.is_some(),
+        );
+        let needed = kind == Kind::Wallet && credential.webhook == Webhook::Static;
+        self.one_source(
+            &path,
+            "webhook_key",
+            &format!("{path}.webhook"),
+            key_given,
+            needed,
+        );
+        if webhook_key && credential.webhook != Webhook::Static && kind == Kind::Wallet {
+            let text = "is not used: only webhook = \"static\" takes a key";
+            self.warn(format!("{path}.webhook_key_file"), text);
+        }
+        match kind {
+            Kind::Merchant => self.merchant(&path, &kind_key, credential),
+            Kind::Wallet => self.scopes(&path, credential),
+            Kind::Information | Kind::P2p => {}
+        }
+    }
+
+    /// Requires a secret to have one source, or at most one where it is not `needed`.
+    fn one_source(
+        &mut self,
+        path: &str,
+        what: &str,
+        because: &str,
+        (file, env): (bool, bool),
+        needed: bool,
+    ) {
+        let key = format!("{path}.{what}_file");
+        let text = match (file, env) {
+            (true, true) => format!("both {what}_file and {what}_env are given, expected one"),
+            (false, false) if needed => format!("is missing; expected {what}_file or {what}_env"),
+            _ => return,
+        };
+        let other = format!("{path}.{what}_env");
+        // A secret written inline has been reported already, with the same advice.
+        let inline = format!("{path}.{what}");
+        self.mistake(key, &[&other, because, &inline], text);
+    }
+
+    fn merchant(&mut self, path: &str, kind_key: &str, credential: &CredentialConfig) {
+        if credential.merchant_site.is_none() {
+            let key = format!("{path}.merchant_site");
+            self.mistake(key, &[kind_key], "is missing; a merchant has one");
+        }
+        let (cert, key) = (&credential.client_cert_file, &credential.client_key_file);
+        match (cert.is_some(), key.is_some()) {
+            (true, false) => self.mistake(
+                format!("{path}.client_key_file"),
+                &[],
+                "is missing; client_cert_file needs its private key",
+            ),
+            (false, true) => self.mistake(
+                format!("{path}.client_cert_file"),
+                &[],
+                "is missing; client_key_file needs its certificate",
+            ),
+            (false, false) => self.warn(
+                format!("{path}.client_cert_file"),
+                "without a client certificate only payment forms can be built: QIWI PAY demands \
+                 one for every other operation",
+            ),
+            (true, true) => {}
+        }
+    }
+
+    fn scopes(&mut self, path: &str, credential: &CredentialConfig) {
+        let Some(scopes) = credential.scopes else {
+            return;
+        };
+        let key = format!("{path}.scopes");
+        let for_cards = Scopes::INFORMATION
+            .without(Scopes::BALANCE)
+            .union(Scopes::PAYMENTS);
+        let missing = for_cards.without(scopes);
+        if scopes.contains(Scopes::CARDS) && !missing.is_empty() {
+            self.warn(&*key, format!("CARDS also needs {missing}"));
+        }
+        if credential.webhook == Webhook::Managed && !scopes.contains(Scopes::PAYMENTS) {
+            let webhook = format!("{path}.webhook");
+            self.mistake(webhook, &[&key], "managing a hook needs the scope PAYMENTS");
+        }
+    }
+
+    fn caller(&mut self, name: &str, caller: &CallerConfig) {
+        let path = format!("callers.{name}");
+        let key = (caller.key_file.is_some(), caller.key_env.is_some());
+        let because = format!("{path}.san");
+        self.one_source(&path, "key", &because, key, caller.san.is_empty());
+        let config = self.config;
+        for credential in &caller.credentials {
+            if credential == "*" || config.credentials.contains_key(credential) {
+                continue;
+            }
+            let near = nearest(credential, config.credentials.keys().map(String::as_str));
+            let hint = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+            let text = format!("there is no credential called {credential:?}{hint}");
+            self.mistake(format!("{path}.credentials"), &[], text);
+        }
+        if caller.credentials.is_empty() && !caller.pass_through {
+            self.warn(
+                format!("{path}.credentials"),
+                "the caller may use no credential and bring none: every call of it is refused",
+            );
+        }
+        if caller.pass_through && !config.security.pass_through {
+            self.warn(
+                format!("{path}.pass_through"),
+                "has no effect: security.pass_through is false",
+            );
+        }
+    }
+
+    /// Two callers with the same certificate name could not be told apart.
+    fn callers_apart(&mut self) {
+        let config = self.config;
+        let mut seen = std::collections::BTreeMap::new();
+        for (name, caller) in &config.callers {
+            for san in &caller.san {
+                if let Some(other) = seen.insert(san.to_ascii_lowercase(), name)
+                    && other != name
+                {
+                    let text = format!("{san:?} already names the caller {other}");
+                    self.mistake(format!("callers.{name}.san"), &[], text);
+                }
+            }
+        }
+    }
+}

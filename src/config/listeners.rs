@@ -1,0 +1,87 @@
+//! The sections of what the gateway listens on.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::section::section;
+use super::units::{Percent, Size};
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+section! {
+    /// The gRPC listener, where callers connect, and the limits that protect it.
+    Grpc in "grpc" {
+        /// Address callers connect to.
+        listen: SocketAddr = loopback(50051);
+        /// Connections open at once; further ones wait to be accepted.
+        connections_max: usize = 10_000, 1..=1_000_000;
+        /// Calls open at once on one connection, as announced to the client.
+        streams_max: u32 = 256, 1..=65_536;
+        /// HTTP/2 flow-control window of one stream.
+        stream_window: Size = Size::kib(256), Size::kib(64)..=Size::mib(1024);
+        /// HTTP/2 flow-control window of one connection.
+        connection_window: Size = Size::mib(1), Size::kib(64)..=Size::mib(1024);
+        /// Largest HTTP/2 frame accepted.
+        frame_max: Size = Size::kib(16), Size::kib(16)..=Size((1 << 24) - 1);
+        /// Largest header list the HTTP/2 layer accepts; above it a client meets a bare 431.
+        header_list_max: Size = Size::kib(16), Size::kib(4)..=Size::mib(1);
+        /// Largest metadata of a call, refused with an explanation; below `header_list_max`.
+        metadata_max: Size = Size::kib(8), Size::kib(1)..=Size::mib(1);
+        /// Largest request message, after decompression.
+        message_max: Size = Size::kib(256), Size::kib(1)..=Size::mib(64);
+        /// Largest response message.
+        reply_max: Size = Size::mib(4), Size::kib(64)..=Size::mib(64);
+        /// Pause between HTTP/2 pings, sent on idle connections too.
+        ping_interval: Duration = Duration::from_secs(30), SECOND..=HOUR;
+        /// Wait for a ping's answer before the connection is closed.
+        ping_timeout: Duration = Duration::from_secs(10), Duration::from_millis(100)..=HOUR;
+        /// Idle time before TCP keepalive probes.
+        tcp_keepalive: Duration = Duration::from_secs(60), SECOND..=HOUR;
+        /// Time from accept to the HTTP/2 preface, the TLS handshake included.
+        preface_timeout: Duration = Duration::from_secs(5), Duration::from_millis(10)..=HOUR;
+        /// Age at which a connection is asked to close, so that clients spread over replicas.
+        connection_age: Duration = Duration::from_secs(300), Duration::from_millis(100)..=DAY;
+        /// Random part of the age, so that connections do not end together.
+        connection_age_jitter_percent: Percent = Percent(10);
+        /// Time without a call after which a connection is closed.
+        connection_idle: Duration = Duration::from_secs(900), Duration::from_millis(100)..=DAY;
+        /// Streams a client may reset before they are accepted; guards against rapid reset.
+        pending_accept_reset_streams: usize = 20, 1..=100_000;
+        /// Streams the gateway may reset for a client's errors before it ends the connection.
+        local_error_reset_streams: usize = 1024, 1..=1_000_000;
+        /// Whether gRPC reflection is served.
+        reflection: bool = true;
+    }
+}
+
+section! {
+    /// The operators' HTTP listener: probes and metrics.
+    Admin in "admin" {
+        /// Address of `/livez`, `/readyz`, `/startupz` and `/metrics`.
+        listen: SocketAddr = loopback(9464);
+        /// Age of the main runtime's heartbeat at which the process is no longer alive.
+        heartbeat_max: Duration = Duration::from_secs(10), Duration::from_millis(100)..=HOUR;
+    }
+}
+
+section! {
+    /// The HTTP listener for QIWI's notifications.
+    Notifications in "notifications" {
+        /// Address QIWI, or the proxy before the gateway, sends notifications to.
+        listen: SocketAddr = loopback(8080);
+    }
+}
+
+section! {
+    /// The built-in imitation of QIWI, for `sandbox` and `serve --sandbox`.
+    Sandbox in "sandbox" {
+        /// Address of the imitated hosts.
+        listen: SocketAddr = loopback(8090);
+    }
+}

@@ -1,0 +1,147 @@
+//! The sections of the process itself: page tokens, stopping, telemetry, state, security.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::address::NatsUrl;
+use super::choices::{choice_value, choices};
+use super::section::section;
+use super::units::Percent;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+choices! {
+    /// Where events, the ledger and coordination live.
+    pub enum Engine {
+        /// In memory: gone with the process.
+        Memory = "memory",
+        /// In files of this one process.
+        Embedded = "embedded",
+        /// In a NATS cluster that replicas share.
+        Nats = "nats",
+    }
+}
+choice_value!(Engine);
+
+choices! {
+    /// How log lines are written.
+    pub enum LogFormat {
+        /// One JSON object a line.
+        Json = "json",
+        /// For people.
+        Text = "text",
+    }
+}
+choice_value!(LogFormat);
+
+choices! {
+    /// Whether telemetry is exported over OTLP.
+    pub enum Otlp {
+        /// When the environment names an endpoint.
+        Auto = "auto",
+        /// Always.
+        On = "on",
+        /// Never.
+        Off = "off",
+    }
+}
+choice_value!(Otlp);
+
+impl Otlp {
+    /// The standard variables that name an endpoint.
+    pub const ENDPOINTS: [&'static str; 4] = [
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+    ];
+
+    /// Whether to export, where `is_set` tells which environment variables have a value.
+    pub fn enabled(self, is_set: impl Fn(&str) -> bool) -> bool {
+        match self {
+            Self::On => true,
+            Self::Off => false,
+            Self::Auto => Self::ENDPOINTS.into_iter().any(is_set),
+        }
+    }
+}
+
+section! {
+    /// Page tokens of lists.
+    Pages in "pages" {
+        /// File with one or two keys of 32 bytes, hex or base64, one a line: the first seals,
+        /// both open. Without it a key is made at start, and tokens end with the process.
+        key_file: Option<PathBuf> = None;
+        /// Age at which a token is refused.
+        lifetime: Duration = 72 * HOUR, Duration::from_secs(1)..=24 * 365 * HOUR;
+    }
+}
+
+section! {
+    /// Stopping without losing a call.
+    Drain in "drain" {
+        /// Time after SIGTERM in which connections are still taken, since clients learn late.
+        lame_duck: Duration = Duration::from_secs(5), Duration::ZERO..=HOUR;
+        /// Longest time for calls in progress to end after that.
+        grace: Duration = Duration::from_secs(30), Duration::ZERO..=HOUR;
+        /// Longest time to send the last telemetry.
+        telemetry_flush: Duration = Duration::from_secs(5), Duration::ZERO..=HOUR;
+    }
+}
+
+section! {
+    /// Logs, traces and metrics. Endpoints and headers are the standard `OTEL_…` variables.
+    Telemetry in "telemetry" {
+        /// Which log lines are written, such as `info` or `warn,qiwi_gateway::ledger=debug`.
+        log_filter: String = "info".to_owned();
+        /// How log lines are written.
+        log_format: LogFormat = LogFormat::Json;
+        /// Whether telemetry is exported over OTLP; `auto` when the environment names an endpoint.
+        otlp: Otlp = Otlp::Auto;
+        /// Share of reads that are traced when the caller did not decide; money always is.
+        sample_read_percent: Percent = Percent(5);
+        /// Pause between exports of metrics.
+        metric_interval: Duration = Duration::from_secs(30), Duration::from_millis(100)..=HOUR;
+        /// What the service is called in telemetry.
+        service_name: String = "qiwi-gateway".to_owned();
+    }
+}
+
+section! {
+    /// Where events and the payment ledger are kept.
+    State in "state" {
+        /// `memory` for trials, `embedded` for one process, `nats` for several replicas.
+        engine: Engine = Engine::Memory;
+        /// Directory of the embedded engine; one process at a time.
+        path: PathBuf = PathBuf::from("./state");
+        /// Addresses of the NATS cluster.
+        nats_url: Option<NatsUrl> = None;
+    }
+}
+
+section! {
+    /// What callers and operators may do.
+    Security in "security" {
+        /// Whether callers may bring a token of their own.
+        pass_through: bool = true;
+        /// File with the secret that makes fingerprints of tokens; without it one is made at
+        /// start, and fingerprints of two runs or replicas differ.
+        fingerprint_pepper_file: Option<PathBuf> = None;
+        /// Whether every warning about the configuration is a mistake.
+        strict: bool = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn otlp_is_on_when_any_signal_has_an_endpoint() {
+        let traces = |name: &str| name == "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+        assert!(Otlp::Auto.enabled(traces));
+        assert!(!Otlp::Auto.enabled(|_| false));
+        assert!(!Otlp::Off.enabled(traces));
+        assert!(Otlp::On.enabled(|_| false));
+    }
+}

@@ -1,0 +1,417 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::*;
+
+fn from_env(variables: &[(&str, &str)]) -> Result<Config, Mistakes> {
+    let variables = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::load(None, variables)
+}
+
+/// Asserts that the TOML has exactly these mistakes, each starting as given.
+#[track_caller]
+fn check_toml(toml: &str, expected: &[&str]) {
+    check(Config::from_toml(toml), expected);
+}
+
+#[track_caller]
+fn check(result: Result<Config, Mistakes>, expected: &[&str]) {
+    let text = match result {
+        Ok(_) => String::new(),
+        Err(mistakes) => mistakes.to_string(),
+    };
+    let lines: Vec<_> = text.lines().collect();
+    let matches = lines.len() == expected.len()
+        && lines
+            .iter()
+            .zip(expected)
+            .all(|(line, start)| line.starts_with(start));
+    assert!(
+        matches,
+        "found:\n{text}\nexpected:\n{}",
+        expected.join("\n")
+    );
+}
+
+#[test]
+fn every_default_satisfies_its_own_row_and_the_rules_between_rows() {
+    for key in keys() {
+        let Some(default) = &key.default else {
+            continue;
+        };
+        if key.section.contains('<') || default.is_empty() {
+            continue;
+        }
+        let name = key.variable();
+        let config = from_env(&[(&name, default)]);
+        assert!(config.is_ok(), "{}: {}", key.path(), config.unwrap_err());
+    }
+    let (mistakes, warnings) = Config::default().check();
+    assert_eq!((mistakes, warnings), (vec![], vec![]));
+}
+
+#[test]
+fn keys_are_unique_and_documented() {
+    let keys = keys();
+    let paths: BTreeSet<_> = keys.iter().map(Key::path).collect();
+    assert_eq!(paths.len(), keys.len());
+    assert!(keys.len() > 100, "{} keys", keys.len());
+    for key in &keys {
+        assert!(key.doc.ends_with('.'), "{}: {}", key.path(), key.doc);
+        assert!(!key.name.contains("__"), "{}", key.path());
+    }
+    let sections: BTreeSet<_> = keys.iter().map(|key| key.section).collect();
+    let listed: BTreeSet<_> = SECTIONS.iter().copied().collect();
+    let stem = |section: &'static str| section.split('.').next().unwrap();
+    assert_eq!(
+        sections.into_iter().map(stem).collect::<BTreeSet<_>>(),
+        listed
+    );
+}
+
+#[test]
+fn the_environment_is_above_the_file_and_the_file_above_defaults() {
+    let mut layers = Layers::default();
+    let mut mistakes = Vec::new();
+    layers.add_toml(
+        "f",
+        "[retry]\nattempts_max = 4\nbackoff_base = \"60ms\"\n",
+        &mut mistakes,
+    );
+    let variable = (
+        "QIWI_GATEWAY_RETRY__ATTEMPTS_MAX".to_owned(),
+        "5".to_owned(),
+    );
+    layers.add_environment(std::iter::once(variable));
+    let config = Config::from_layers(layers, mistakes).unwrap();
+    assert_eq!(config.retry.attempts_max, 5);
+    assert_eq!(config.retry.backoff_base, Duration::from_millis(60));
+    assert_eq!(config.retry.backoff_max, Duration::from_millis(800));
+    let origin = Origin::Environment("QIWI_GATEWAY_RETRY__ATTEMPTS_MAX".to_owned());
+    assert_eq!(config.origins.of("retry.attempts_max"), origin);
+    assert_eq!(config.origins.of("retry.backoff_max"), Origin::Default);
+}
+
+#[test]
+fn an_empty_configuration_is_the_default_one() {
+    assert_eq!(Config::from_toml("").unwrap(), Config::default());
+    let unrelated = [
+        ("PATH", "/bin"),
+        ("OTEL_SERVICE_NAME", "x"),
+        ("QIWI_GATEWAY_PORT", "tcp://10.0.0.1:1"),
+    ];
+    assert_eq!(from_env(&unrelated).unwrap(), Config::default());
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once_with_key_source_found_and_expected() {
+    let mut layers = Layers::default();
+    let mut mistakes = Vec::new();
+    let toml = "[grpc]\nlisten = \"here\"\nlisen = \"127.0.0.1:1\"\n[retri]\nattempts_max = 1\n\
+                [limit]\nreplicas = 0\n[cache]\nprofile = 5\n";
+    layers.add_toml("gateway.toml", toml, &mut mistakes);
+    let variables = [
+        ("QIWI_GATEWAY_DRAIN__GRACE", "soon"),
+        ("QIWI_GATEWAY_DRAIN__GRASE", "5s"),
+        ("QIWI_GATEWAY_DRIAN__GRACE", "5s"),
+        ("QIWI_GATEWAY_GRPC_LISTEN", "127.0.0.1:1"),
+        ("QIWI_GATEWAY_COLOUR", "blue"),
+    ];
+    layers.add_environment(
+        variables
+            .iter()
+            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned())),
+    );
+    let mistakes = Config::from_layers(layers, mistakes).unwrap_err();
+    assert_eq!(
+        mistakes.to_string(),
+        "grpc.listen (gateway.toml line 2): found \"here\", expected an address and port, such as \
+         127.0.0.1:50051 or [::1]:50051; port 0 is any free one\n\
+         grpc.lisen (gateway.toml line 3): unknown key; did you mean grpc.listen?\n\
+         limit.replicas (gateway.toml line 7): found 0, expected a whole number, from 1 to 1000\n\
+         cache.profile (gateway.toml line 9): found 5, expected a duration with its unit, such as \
+         250ms, 5s, 1m30s or 72h, from 0s to 1h\n\
+         drain.grace (environment variable QIWI_GATEWAY_DRAIN__GRACE): found \"soon\", expected a \
+         duration with its unit, such as 250ms, 5s, 1m30s or 72h, from 0s to 1h\n\
+         drain.grase (environment variable QIWI_GATEWAY_DRAIN__GRASE): unknown key; did you mean \
+         QIWI_GATEWAY_DRAIN__GRACE?\n\
+         drian.grace (environment variable QIWI_GATEWAY_DRIAN__GRACE): unknown section; did you \
+         mean QIWI_GATEWAY_DRAIN__GRACE?\n\
+         retri (gateway.toml line 4): unknown section; did you mean [retry]?\n\
+         colour (environment variable QIWI_GATEWAY_COLOUR): unknown variable; expected \
+         QIWI_GATEWAY_<SECTION>__<KEY>\n\
+         grpc_listen (environment variable QIWI_GATEWAY_GRPC_LISTEN): unknown variable; did you \
+         mean QIWI_GATEWAY_GRPC__LISTEN?"
+    );
+}
+
+#[test]
+fn broken_toml_is_a_mistake_that_does_not_quote_the_file() {
+    let error = Config::from_toml("[credentials.a]\ntoken = hush-hush\n")
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("line 2"), "{error}");
+    assert!(!error.contains("hush"), "{error}");
+    check_toml(
+        "grpc = 1\n",
+        &["grpc (configuration line 1): expected a [section]"],
+    );
+    check_toml(
+        "[credentials]\nmain = 1\n",
+        &["credentials.main (configuration line 2): expected a section"],
+    );
+}
+
+#[test]
+fn a_missing_file_is_a_mistake() {
+    let error = Config::load(Some(Path::new("no-such-file.toml")), std::iter::empty());
+    check(error, &["file (no-such-file.toml): cannot be read"]);
+}
+
+#[test]
+fn named_sections_come_from_file_and_environment() {
+    let mut layers = Layers::default();
+    let mut mistakes = Vec::new();
+    let toml =
+        "[credentials.main-shop]\nkind = \"wallet\"\ntoken_file = \"a\"\nscopes = [\"profile\"]\n";
+    layers.add_toml("f", toml, &mut mistakes);
+    let variables = [
+        ("QIWI_GATEWAY_CREDENTIALS__MAIN_SHOP__TOKEN_FILE", "b"),
+        ("QIWI_GATEWAY_CREDENTIALS__INFO__KIND", "information"),
+        (
+            "QIWI_GATEWAY_CREDENTIALS__INFO__TOKEN_ENV",
+            "QIWI_GATEWAY_INFO_TOKEN",
+        ),
+        ("QIWI_GATEWAY_INFO_TOKEN", "hush"),
+        (
+            "QIWI_GATEWAY_CALLERS__SHOP__KEY_ENV",
+            "QIWI_GATEWAY_SHOP__KEY",
+        ),
+        ("QIWI_GATEWAY_SHOP__KEY", "hush"),
+        ("QIWI_GATEWAY_CALLERS__SHOP__CREDENTIALS", "main-shop,info"),
+        ("QIWI_GATEWAY_CALLERS__SHOP__GROUPS", "read,Pay"),
+    ];
+    layers.add_environment(
+        variables
+            .iter()
+            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned())),
+    );
+    let config = Config::from_layers(layers, mistakes).unwrap();
+    let main = &config.credentials["main-shop"];
+    assert_eq!(main.token_file.as_deref(), Some(Path::new("b")));
+    assert_eq!(main.scopes, Some(crate::credentials::Scopes::PROFILE));
+    assert_eq!(
+        config.credentials["info"].kind,
+        crate::credentials::Kind::Information
+    );
+    let shop = &config.callers["shop"];
+    assert_eq!(shop.credentials, ["main-shop", "info"]);
+    assert_eq!(
+        shop.groups,
+        [
+            crate::credentials::Group::Read,
+            crate::credentials::Group::Pay
+        ]
+    );
+}
+
+#[test]
+fn a_secret_written_inline_is_refused_and_not_repeated() {
+    let toml = "[credentials.a]\nkind = \"wallet\"\ntoken = \"hush-hush\"\n\
+                [callers.b]\nkey = \"hush-hush\"\ncredentials = [\"*\"]\n";
+    let error = Config::from_toml(toml).unwrap_err().to_string();
+    assert!(!error.contains("hush"), "{error}");
+    check_toml(
+        toml,
+        &[
+            "callers.b.key (configuration line 5): a secret is never written",
+            "credentials.a.token (configuration line 3): a secret is never written",
+        ],
+    );
+}
+
+#[test]
+fn each_kind_of_credential_has_its_own_keys() {
+    let wrong =
+        |rest: &str, expected: &[&str]| check_toml(&format!("[credentials.a]\n{rest}"), expected);
+    wrong(
+        "token_file = \"t\"",
+        &[
+            "credentials.a.kind (configuration line 1): kind is missing; expected wallet, information, p2p or merchant",
+        ],
+    );
+    wrong(
+        "kind = \"walet\"\ntoken_file = \"t\"",
+        &["credentials.a.kind (configuration line 2): found \"walet\""],
+    );
+    wrong(
+        "kind = \"wallet\"",
+        &["credentials.a.token_file (default): is missing; expected token_file or token_env"],
+    );
+    wrong(
+        "kind = \"wallet\"\ntoken_file = \"t\"\ntoken_env = \"T\"",
+        &["credentials.a.token_file (configuration line 3): both token_file and token_env"],
+    );
+    wrong(
+        "kind = \"information\"\ntoken_file = \"t\"\nscopes = [\"PROFILE\"]",
+        &["credentials.a.scopes (configuration line 4): a credential of kind information has none"],
+    );
+    wrong(
+        "kind = \"p2p\"\ntoken_file = \"t\"",
+        &[
+            "credentials.a.token_file",
+            "credentials.a.secret_file (default): is missing",
+        ],
+    );
+    wrong(
+        "kind = \"merchant\"\nsecret_file = \"s\"",
+        &["credentials.a.merchant_site (default): is missing"],
+    );
+    wrong(
+        "kind = \"merchant\"\nmerchant_site = \"s-1\"\nsecret_file = \"s\"\nclient_cert_file = \"c\"",
+        &["credentials.a.client_key_file (default): is missing"],
+    );
+    wrong(
+        "kind = \"wallet\"\ntoken_file = \"t\"\nwebhook = \"static\"",
+        &["credentials.a.webhook_key_file (default): is missing"],
+    );
+    wrong(
+        "kind = \"wallet\"\ntoken_file = \"t\"\nwebhook = \"managed\"\nscopes = [\"HISTORY\"]",
+        &["credentials.a.webhook (configuration line 4): managing a hook needs the scope PAYMENTS"],
+    );
+    wrong(
+        "kind = \"wallet\"\ntoken_file = \"t\"\nwallet = \"7900000000x\"",
+        &[
+            "credentials.a.wallet (configuration line 4): found \"***000x\" of 11 characters, expected 10 to 15 digits",
+        ],
+    );
+    wrong(
+        "kind = \"wallet\"\ntoken_env = \"0123456789abcdef\"",
+        &[
+            "credentials.a.token_env (configuration line 3): found text of 16 characters, expected the name of an",
+        ],
+    );
+    check_toml(
+        "[credentials.Main]\nkind = \"wallet\"\ntoken_file = \"t\"",
+        &["credentials.Main (configuration line 1): a name has"],
+    );
+}
+
+#[test]
+fn rules_between_keys_name_both() {
+    check_toml(
+        "[limit]\nhistory_per_minute = 95\n",
+        &[
+            "limit.history_per_minute (configuration line 2): found 95 and history_burst 10, together 105",
+        ],
+    );
+    check_toml(
+        "[deadline]\nread_default = \"2m\"\n",
+        &[
+            "deadline.read_default (configuration line 2): found 2m, expected at most 1m, which is deadline.read_max",
+        ],
+    );
+    check_toml(
+        "[state]\nengine = \"nats\"\n",
+        &["state.nats_url (default): is missing"],
+    );
+    check_toml(
+        "[callers.a]\nsan = [\"shop.example\"]\ncredentials = [\"mian\"]\n\
+         [callers.b]\nsan = [\"Shop.example\"]\ncredentials = [\"*\"]\n\
+         [credentials.main]\nkind = \"wallet\"\ntoken_file = \"t\"\n",
+        &[
+            "callers.a.credentials (configuration line 3): there is no credential called \"mian\"; did you mean main?",
+            "callers.b.san (configuration line 5): \"Shop.example\" already names the caller a",
+        ],
+    );
+}
+
+#[test]
+fn a_rule_between_keys_is_silent_when_one_of_them_is_wrong_already() {
+    check_toml(
+        "[limit]\nhistory_per_minute = 95\nhistory_burst = \"few\"\n",
+        &["limit.history_burst (configuration line 3): found \"few\""],
+    );
+}
+
+#[test]
+fn warnings_become_mistakes_when_strict() {
+    let open =
+        "[grpc]\nlisten = \"0.0.0.0:50051\"\n[upstream]\nedge_url = \"http://edge.example/\"\n";
+    let config = Config::from_toml(open).unwrap();
+    let (mistakes, warnings) = config.check();
+    let keys: Vec<_> = warnings
+        .iter()
+        .map(|warning| warning.key.as_str())
+        .collect();
+    assert_eq!(
+        (mistakes.len(), keys),
+        (0, vec!["grpc.listen", "upstream.edge_url"])
+    );
+    check_toml(
+        &format!("{open}[security]\nstrict = true\n"),
+        &[
+            "grpc.listen (configuration line 2)",
+            "upstream.edge_url (configuration line 4)",
+        ],
+    );
+}
+
+#[test]
+fn the_dump_reads_back_as_the_same_configuration_and_shows_no_private_value() {
+    let toml = "[drain]\ngrace = \"45s\"\n[state]\nengine = \"nats\"\nnats_url = \"nats://me:hush@a:1\"\n\
+                [credentials.a]\nkind = \"wallet\"\nwallet = \"79000000001\"\ntoken_file = \"t\"\n";
+    let config = Config::from_toml(toml).unwrap();
+    let dump = config.dump_redacted();
+    assert!(
+        !dump.contains("hush") && !dump.contains("7900000000"),
+        "{dump}"
+    );
+    assert!(
+        dump.contains("grace = \"45s\" # configuration line 2\n"),
+        "{dump}"
+    );
+    assert!(
+        dump.contains("wallet = \"***0001\" # configuration line 8\n"),
+        "{dump}"
+    );
+    assert!(dump.contains("nats_url = \"nats://***@a:1\""), "{dump}");
+    assert!(dump.contains("# ca_file is not set\n"), "{dump}");
+    assert!(!format!("{config:?}").contains("hush"));
+
+    let config = Config::default();
+    let mut again = Config::from_toml(&config.dump_redacted()).unwrap();
+    again.origins = Origins::default();
+    assert_eq!(again, config);
+}
+
+#[test]
+fn chart_made_numbers_and_quoted_values_are_understood() {
+    let config = Config::from_toml(
+        "[grpc]\nstreams_max = 128.0\nmessage_max = 1024\n[cache]\nenabled = \"false\"\n[retry]\nbudget_percent = \"20%\"\n",
+    )
+    .unwrap();
+    assert_eq!(config.grpc.streams_max, 128);
+    assert_eq!(config.grpc.message_max, Size::kib(1));
+    assert!(!config.cache.enabled);
+    assert_eq!(config.retry.budget_percent, Percent(20));
+    assert_eq!(config.drain.lame_duck, Duration::from_secs(5));
+}
+
+#[test]
+fn the_markdown_lists_every_key_once() {
+    let text = keys_markdown();
+    for key in keys() {
+        let row = format!("| `{}` | `{}` |", key.name, key.variable());
+        assert_eq!(text.matches(&row).count(), 1, "{row}");
+    }
+    assert!(
+        text.contains("`QIWI_GATEWAY_CREDENTIALS__<NAME>__TOKEN_FILE`"),
+        "{text}"
+    );
+    assert!(text.contains("| `kind` | `QIWI_GATEWAY_CREDENTIALS__<NAME>__KIND` | required |"));
+}
