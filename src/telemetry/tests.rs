@@ -1,0 +1,1 @@
+//! Telemetry as a whole: the metrics page, and export to a collector in process.
