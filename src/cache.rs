@@ -66,7 +66,7 @@ impl AnswerCache {
     /// An empty cache.
     pub fn new(settings: &config::Cache) -> Self {
         let entries = moka::future::Cache::builder()
-            .max_capacity(settings.capacity)
+            .max_capacity(settings.capacity.get())
             .weigher(|key: &Key, entry: &Arc<Entry>| {
                 // 200 bytes for what the maps keep beside key and frame.
                 u32::try_from(entry.frame.len() + key.question.len() + 200).unwrap_or(u32::MAX)

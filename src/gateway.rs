@@ -112,7 +112,7 @@ impl Gateway {
             length: answer.length,
             start: &start,
         };
-        if head.length.is_some_and(|length| length > self.config.upstream.file_max) {
+        if head.length.is_some_and(|length| length > self.config.upstream.file_max.get()) {
             return Err(too_large());
         }
         let first = request.header(&head).map_err(|undocumented| {
@@ -135,7 +135,7 @@ impl Gateway {
     ) -> Result<(http::HeaderMap, Context, T), Error> {
         let Inbound { parts, body, row, deadline, single_attempt, caller, credential, journal, .. } =
             call;
-        let size_max = usize::try_from(self.config.grpc.message_max).unwrap_or(usize::MAX);
+        let size_max = self.config.grpc.message_max.bytes();
         let request = frame::read(&parts.headers, body, size_max).await?;
         let cx = Context { row, deadline, single_attempt, caller, credential, journal };
         Ok((parts.headers, cx, request))
@@ -270,7 +270,7 @@ impl Gateway {
         credential: Option<&Arc<Credential>>,
     ) -> Result<Option<Arc<Credential>>, Error> {
         let Some(credential) = credential else { return Ok(None) };
-        if self.credentials.is_held_back(&credential.fingerprint) {
+        if credential.is_held_back() {
             return Err(Error::new(&reason::TOKEN_REJECTED)
                 .sent(Sent::No)
                 .log("QIWI rejected this token several times in a row; held back for a while"));
@@ -296,7 +296,7 @@ impl Gateway {
         wallet: Option<&Wallet>,
         body: &Bytes,
     ) -> Result<O::Response, Error> {
-        let mut unknown_fields = 0u64;
+        let mut unknown_fields = 0u32;
         let mut deserializer = serde_json::Deserializer::from_slice(body);
         let reply: O::Reply<'_> =
             serde_ignored::deserialize(&mut deserializer, |_| unknown_fields += 1).map_err(
@@ -308,8 +308,8 @@ impl Gateway {
                     self.unreadable(cx, body, &error)
                 },
             )?;
-        if unknown_fields > 0 {
-            self.metrics.unknown_field(O::POLICY.operation, unknown_fields);
+        for _ in 0..unknown_fields {
+            self.metrics.unknown_field(O::POLICY.operation);
         }
         let now = prost_types::Timestamp::from(SystemTime::now());
         let mut seen = Seen::new(now, wallet, &self.pages);
@@ -356,7 +356,7 @@ impl Gateway {
         named: &str,
     ) -> Result<Option<Wallet>, Error> {
         if !named.is_empty() {
-            let wallet = Wallet::parse(named).map_err(|_| {
+            let wallet = Wallet::parse(named).ok_or_else(|| {
                 Error::invalid("wallet", "Give the wallet number as 10 to 15 digits.")
                     .sent(Sent::No)
             })?;
@@ -410,7 +410,7 @@ impl Gateway {
                 let mut piece = start;
                 loop {
                     total += piece.len() as u64;
-                    if total > self.config.upstream.file_max {
+                    if total > self.config.upstream.file_max.get() {
                         return Err(Some(too_large()));
                     }
                     while !piece.is_empty() {

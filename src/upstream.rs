@@ -21,10 +21,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tower::retry::budget::{Budget as _, TpsBudget};
-use url::Url;
 
 use crate::config::Config;
-use crate::credentials::{Credential, Credentials};
+use crate::credentials::Credential;
 use crate::error::{Error, Sent, reason};
 use crate::policy::{Area, Class, Host, NotFound, Route};
 use crate::telemetry::{AttemptOutcome, Metrics, SpanHandle};
@@ -44,7 +43,6 @@ pub struct Upstream {
     hosts: Vec<HostLine>,
     limiter: HistoryLimiter,
     cooldowns: Cooldowns,
-    credentials: Arc<Credentials>,
     metrics: Arc<Metrics>,
     settings: Settings,
 }
@@ -101,7 +99,6 @@ impl Upstream {
     /// When the CA certificates are unusable.
     pub fn new(
         config: &Config,
-        credentials: Arc<Credentials>,
         metrics: Arc<Metrics>,
         ca: Option<Vec<u8>>,
     ) -> Result<Self, ClientError> {
@@ -113,7 +110,6 @@ impl Upstream {
             hosts,
             limiter: HistoryLimiter::new(&config.limit),
             cooldowns: Cooldowns::new(config.cooldown.clone()),
-            credentials,
             metrics,
             settings: Settings {
                 upstream: config.upstream.clone(),
@@ -152,7 +148,8 @@ impl Upstream {
         self.limiter.tidy();
         self.cooldowns.tidy();
         for area in Area::ALL {
-            self.metrics.cooldowns_active(area.as_str(), self.cooldowns.active(area));
+            let active = self.cooldowns.active(area);
+            self.metrics.cooldowns_active(area.as_str(), active as u64);
         }
     }
 
@@ -311,7 +308,7 @@ impl Upstream {
             headers,
             body: ask.body.as_ref().map(|(bytes, _)| bytes.clone()),
         };
-        let body_max = settings.body_max as usize;
+        let body_max = settings.body_max.bytes();
         if !ask.route.file {
             let timeout = settings.attempt_timeout.min(left);
             return line.client.send(wire, timeout, body_max).await.map(Received::Whole);
@@ -401,9 +398,10 @@ impl Upstream {
         Err((error, again))
     }
 
+    /// QIWI accepted the token, or said 401.
     fn accepted(&self, ask: &Ask<'_>, accepted: bool) {
         if let Some(credential) = ask.credential {
-            self.credentials.report(&credential.fingerprint, accepted);
+            credential.report(accepted);
         }
     }
 }
@@ -416,23 +414,19 @@ impl HostLine {
         ca: Option<Vec<u8>>,
     ) -> Result<Self, ClientError> {
         let upstream = &config.upstream;
-        let base: &Url = match host {
+        let base: &crate::config::BaseUrl = match host {
             Host::Edge => &upstream.edge_url,
             Host::Site => &upstream.site_url,
             Host::Bill => &upstream.bill_url,
         };
-        let places = upstream.in_flight_max as usize;
+        let places = upstream.in_flight_max;
         let breakers = Area::ALL
             .into_iter()
             .map(|area| {
                 let metrics = Arc::clone(metrics);
                 Breaker::new(config.breaker.clone(), places, move |position| {
-                    metrics.breaker(
-                        host.as_str(),
-                        area.as_str(),
-                        position.as_str(),
-                        position.as_number(),
-                    );
+                    metrics.breaker_state(host.as_str(), area.as_str(), position);
+                    metrics.breaker_transition(host.as_str(), area.as_str(), position);
                     tracing::warn!(
                         host = host.as_str(),
                         area = area.as_str(),
@@ -445,13 +439,13 @@ impl HostLine {
         let retry = &config.retry;
         Ok(Self {
             host,
-            client: HostClient::new(base, upstream, ca)?,
+            client: HostClient::new(base.url(), upstream, ca)?,
             breakers,
             budget: TpsBudget::new(
                 // tower accepts one to sixty seconds.
                 retry.budget_window.clamp(Duration::from_secs(1), Duration::from_secs(60)),
                 retry.budget_floor_per_second,
-                f32::from(retry.budget_percent) / 100.0,
+                retry.budget_percent.fraction() as f32,
             ),
             places: Semaphore::new(places),
         })

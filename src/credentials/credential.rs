@@ -73,6 +73,12 @@ impl Credential {
         &self.hook
     }
 
+    /// Whether nothing should be sent with it for now, because QIWI keeps answering 401.
+    #[must_use]
+    pub fn is_held_back(&self) -> bool {
+        self.health.as_ref().is_some_and(|health| health.is_held_back(SystemTime::now()))
+    }
+
     /// Whether QIWI answered 401 to this very token: using it again is pointless.
     #[must_use]
     pub fn is_rejected(&self) -> bool {

@@ -1,7 +1,13 @@
 //! What QIWI has said about a credential.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// So many 401 in a row and the token is held back: one may be a hiccup of QIWI, a storm of them
+/// helps nobody and may cost the wallet.
+const HELD_BACK_AFTER: u32 = 3;
+/// How long it is held back before one more request may ask.
+const HELD_BACK_FOR: Duration = Duration::from_secs(30);
 
 /// What is known about a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,35 +16,42 @@ pub enum Status {
     Untried,
     /// QIWI accepts it.
     Accepted,
-    /// QIWI answered 401: it is refused locally until its content changes.
+    /// QIWI's last answer to it was 401.
     Rejected,
 }
 
 /// The answers QIWI gave to one token. Shared by everything that uses the same token.
 #[derive(Debug, Default)]
 pub struct Health {
-    rejected: AtomicBool,
+    rejected_in_a_row: AtomicU32,
     /// Unix milliseconds, 0 for never.
     last_accepted: AtomicI64,
     last_rejected: AtomicI64,
 }
 
 impl Health {
-    /// Notes an answer. The rejection stays: an acceptance that arrives later may belong to a
-    /// request that left earlier, and QIWI never takes a blocked token back.
+    /// Notes an answer.
     pub fn note(&self, accepted: bool, now: SystemTime) {
-        // Times are for people; nothing is decided by their order.
         if accepted {
             self.last_accepted.store(millis(now), Ordering::Relaxed);
+            self.rejected_in_a_row.store(0, Ordering::Release);
         } else {
             self.last_rejected.store(millis(now), Ordering::Relaxed);
-            self.rejected.store(true, Ordering::Release);
+            self.rejected_in_a_row.fetch_add(1, Ordering::AcqRel);
         }
     }
 
-    /// Whether QIWI rejected it.
+    /// Whether QIWI's last answer was a rejection.
     pub fn is_rejected(&self) -> bool {
-        self.rejected.load(Ordering::Acquire)
+        self.rejected_in_a_row.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether nothing should be sent with this token for now.
+    pub fn is_held_back(&self, now: SystemTime) -> bool {
+        self.rejected_in_a_row.load(Ordering::Acquire) >= HELD_BACK_AFTER
+            && self.last_rejected().is_some_and(|at| {
+                now.duration_since(at).unwrap_or(Duration::ZERO) < HELD_BACK_FOR
+            })
     }
 
     /// What is known.
@@ -79,24 +92,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rejection_outlives_a_late_acceptance() {
+    fn a_token_is_held_back_after_three_rejections_and_may_ask_again_later() {
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         let health = Health::default();
-        assert_eq!(
-            (health.status(), health.last_accepted()),
-            (Status::Untried, None)
-        );
+        assert_eq!((health.status(), health.last_accepted()), (Status::Untried, None));
         health.note(true, at(1));
-        assert_eq!(
-            (health.status(), health.last_accepted()),
-            (Status::Accepted, Some(at(1)))
-        );
-        health.note(false, at(2));
-        health.note(true, at(3));
-        assert_eq!(health.status(), Status::Rejected);
-        assert_eq!(
-            (health.last_accepted(), health.last_rejected()),
-            (Some(at(3)), Some(at(2)))
-        );
+        assert_eq!((health.status(), health.last_accepted()), (Status::Accepted, Some(at(1))));
+        for second in 2..5 {
+            assert!(!health.is_held_back(at(second)));
+            health.note(false, at(second));
+            assert_eq!(health.status(), Status::Rejected);
+        }
+        assert!(health.is_held_back(at(5)));
+        assert!(!health.is_held_back(at(34)));
+        health.note(true, at(34));
+        assert_eq!(health.status(), Status::Accepted);
+        assert!(!health.is_held_back(at(35)));
     }
 }

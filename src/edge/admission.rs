@@ -39,8 +39,8 @@ pub struct Place {
 impl Admission {
     /// All places free.
     pub fn new(settings: config::Admission, metrics: Arc<Metrics>) -> Self {
-        let all = settings.in_flight_max as usize;
-        let kept = all * usize::from(settings.money_reserve_percent) / 100;
+        let all = settings.in_flight_max;
+        let kept = settings.money_reserve_percent.of(all);
         Self {
             all: Arc::new(Semaphore::new(all)),
             reads: Arc::new(Semaphore::new((all - kept).max(1))),
@@ -82,7 +82,7 @@ impl Admission {
 
     /// How many calls are in flight.
     pub fn in_flight(&self) -> usize {
-        (self.settings.in_flight_max as usize).saturating_sub(self.all.available_permits())
+        self.settings.in_flight_max.saturating_sub(self.all.available_permits())
     }
 }
 

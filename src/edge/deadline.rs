@@ -100,7 +100,7 @@ where
 /// How much earlier than the caller the gateway gives up.
 fn reserve(settings: &config::Deadline, asked: Duration) -> Duration {
     if asked < settings.short {
-        asked * u32::from(settings.short_reserve_percent) / 100
+        settings.short_reserve_percent.of_duration(asked)
     } else {
         settings.reserve
     }

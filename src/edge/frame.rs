@@ -37,6 +37,13 @@ pub enum ReplyBody {
     },
     /// A stream, a compressed reply, or nothing: tonic's own.
     Tonic(tonic::body::Body),
+    /// A stream of tonic's that may go on for ever, and what ends it nevertheless.
+    Until {
+        /// The stream.
+        body: tonic::body::Body,
+        /// Resolves when it must end; `None` once it has.
+        ended: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    },
 }
 
 impl ReplyBody {
@@ -63,6 +70,18 @@ impl Body for ReplyBody {
                 Poll::Ready(next.map(Ok))
             }
             Self::Tonic(body) => Pin::new(body).poll_frame(cx),
+            Self::Until { body, ended } => {
+                let Some(end) = ended else { return Poll::Ready(None) };
+                if let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) {
+                    return Poll::Ready(frame);
+                }
+                std::task::ready!(end.as_mut().poll(cx));
+                *ended = None;
+                let mut trailers = HeaderMap::with_capacity(1);
+                trailers.insert("grpc-status", HeaderValue::from_static("14"));
+                trailers.insert("grpc-message", HeaderValue::from_static("draining"));
+                Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+            }
         }
     }
 
@@ -70,6 +89,7 @@ impl Body for ReplyBody {
         match self {
             Self::Message { frame, trailers } => frame.is_none() && trailers.is_none(),
             Self::Tonic(body) => body.is_end_stream(),
+            Self::Until { body, ended } => ended.is_none() || body.is_end_stream(),
         }
     }
 
@@ -77,6 +97,7 @@ impl Body for ReplyBody {
         match self {
             Self::Message { .. } => SizeHint::default(),
             Self::Tonic(body) => body.size_hint(),
+            Self::Until { .. } => SizeHint::default(),
         }
     }
 }

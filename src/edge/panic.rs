@@ -76,7 +76,7 @@ impl<F: Future<Output = Result<Outbound, Error>>> Future for CatchPanicFuture<F>
         };
         polled.unwrap_or_else(|| {
             this.inner.set(None);
-            this.metrics.panicked();
+            this.metrics.panic();
             // Where it happened is in the panic hook's log line; the payload is not shown to anyone.
             Poll::Ready(Err(Error::new(&reason::GATEWAY_PANIC).log("panic")))
         })

@@ -131,7 +131,7 @@ impl Summary {
             api: Some(self.row.api()),
             operation: Some(self.row.method()),
             request_id: self.journal.request_id(),
-            trace_id: trace_id.as_deref(),
+            trace_id: trace_id.as_ref().map(|id| id.as_str()),
         })
     }
 
@@ -148,6 +148,7 @@ impl Summary {
 
     fn log(&self, code: Code, elapsed: std::time::Duration) {
         let journal = &self.journal;
+        let trace_id = journal.span.trace_id();
         let caller = journal.caller();
         let credential = journal.credential();
         let failure = if code == Code::Ok { None } else { Some(journal.failure()) };
@@ -166,7 +167,7 @@ impl Summary {
             upstream_code = failure.upstream_code.as_deref(),
             detail = failure.detail.as_deref(),
             request_id = journal.request_id(),
-            trace_id = journal.span.trace_id().as_deref(),
+            trace_id = trace_id.as_ref().map(|id| id.as_str()),
             "call"
         );
     }
@@ -231,7 +232,7 @@ pub fn stream_status(row: &'static Row, journal: &Journal, error: &Error) -> Sta
         api: Some(row.api()),
         operation: Some(row.method()),
         request_id: journal.request_id(),
-        trace_id: trace_id.as_deref(),
+        trace_id: trace_id.as_ref().map(|id| id.as_str()),
     })
 }
 
@@ -245,9 +246,14 @@ pub fn unknown_method(headers: &HeaderMap) -> http::Response<RecordedBody> {
     response.map(|body| RecordedBody { body, summary: None })
 }
 
-/// A response of one of tonic's own services.
-pub fn unrecorded(response: http::Response<tonic::body::Body>) -> http::Response<RecordedBody> {
-    response.map(|body| RecordedBody { body: ReplyBody::Tonic(body), summary: None })
+/// A response of one of tonic's own services, which ends with `ended`: a health watch would
+/// otherwise stay open for ever and hold up the end of the process.
+pub fn unrecorded(
+    response: http::Response<tonic::body::Body>,
+    ended: impl Future<Output = ()> + Send + 'static,
+) -> http::Response<RecordedBody> {
+    let ended = Box::pin(ended);
+    response.map(|body| RecordedBody { body: ReplyBody::Until { body, ended: Some(ended) }, summary: None })
 }
 
 /// The code's name as telemetry and logs write it.

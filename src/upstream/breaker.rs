@@ -271,11 +271,11 @@ impl Breaker {
         });
         let all = good + bad;
         all >= u64::from(settings.samples_min)
-            && good * 100 < all * u64::from(settings.success_percent_min)
+            && good * 100 < all * u64::from(settings.success_percent_min.get())
     }
 
     fn open(state: &mut State, open_for: Duration, settings: &config::Breaker, now: Instant) {
-        let jitter = f64::from(settings.open_jitter_percent) / 100.0 * super::jitter();
+        let jitter = settings.open_jitter_percent.fraction() * super::jitter();
         state.position = Position::Open;
         state.open_for = open_for;
         state.open_until = now + open_for.mul_f64(1.0 + jitter);

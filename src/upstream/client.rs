@@ -93,7 +93,7 @@ struct Profile {
     idle_max: usize,
     user_agent: String,
     age: Duration,
-    age_jitter_percent: u8,
+    age_jitter: f64,
     ca: Option<Vec<u8>>,
 }
 
@@ -117,10 +117,10 @@ impl HostClient {
             https: base.scheme() == "https",
             connect_timeout: upstream.connect_timeout,
             idle_timeout: upstream.idle_timeout,
-            idle_max: upstream.in_flight_max as usize,
+            idle_max: upstream.in_flight_max,
             user_agent: upstream.user_agent.clone(),
             age: upstream.client_age,
-            age_jitter_percent: upstream.client_age_jitter_percent,
+            age_jitter: upstream.client_age_jitter_percent.fraction(),
             ca,
         };
         let current = profile.build().map_err(|source| ClientError {
@@ -254,7 +254,7 @@ impl Profile {
         } else if let Some(pem) = &self.ca {
             builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(pem)?);
         }
-        let jitter = f64::from(self.age_jitter_percent) / 100.0 * (super::jitter() * 2.0 - 1.0);
+        let jitter = self.age_jitter * (super::jitter() * 2.0 - 1.0);
         Ok(Current {
             client: builder.build()?,
             replace_at: Instant::now() + self.age.mul_f64(1.0 + jitter),

@@ -117,7 +117,7 @@ impl Cooldowns {
                 (None, Area::History) => self.settings.history,
                 (None, _) => (self.settings.other * 2u32.pow(level)).min(self.settings.max),
             };
-            let share = f64::from(self.settings.jitter_percent) / 100.0 * jitter.clamp(0.0, 1.0);
+            let share = self.settings.jitter_percent.fraction() * jitter.clamp(0.0, 1.0);
             let mut until = now + base.mul_f64(1.0 + share);
             if let Some(state) = previous {
                 until = until.max(state.until);

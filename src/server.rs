@@ -1,0 +1,320 @@
+//! Composition: every listener, the inbound stack, and the life of the process.
+//!
+//! The stack, outside to inside, and why in this order:
+//!
+//! 1. [`record`](crate::edge::record): everything below is counted, timed and logged once, and every
+//!    error below becomes a status here.
+//! 2. [`panic`](crate::edge::panic): a panic below is an error like any other.
+//! 3. [`deadline`](crate::edge::deadline): all waiting below spends the caller's time.
+//! 4. [`admission`](crate::edge::admission): what does not fit is refused before any work for it.
+//! 5. [`identity`](crate::edge::identity): who calls and with whose rights, refused without IO.
+//! 6. The method's handler: reads the message, then the one generic call of [`crate::gateway`].
+//!
+//! Health and reflection are tonic's own services and bypass the stack: probes must answer when the
+//! gateway is full.
+
+mod connection;
+mod listener;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::{Layer, Service, ServiceBuilder};
+
+use crate::admin::{self, AdminHandle, AdminState};
+use crate::call::Inbound;
+use crate::config::Config;
+use crate::credentials::{Callers, Credentials};
+use crate::edge::admission::{Admission, AdmissionLayer};
+use crate::edge::deadline::DeadlineLayer;
+use crate::edge::identity::{Identities, IdentityLayer};
+use crate::edge::panic::CatchPanicLayer;
+use crate::edge::record::RecordLayer;
+use crate::edge::Outbound;
+use crate::error::Error;
+use crate::gateway::Gateway;
+use crate::operations;
+use crate::page::PageTokens;
+use crate::telemetry::{self, Telemetry};
+use connection::{Inner, Phase};
+
+/// How often secret files are looked at.
+const RELOAD_EVERY: Duration = Duration::from_secs(5);
+/// How often limits, cool-downs and gauges are tidied.
+const TIDY_EVERY: Duration = Duration::from_secs(15);
+
+/// A gateway that is up: all listeners bound, all secrets read.
+pub struct Server {
+    grpc: SocketAddr,
+    admin: AdminHandle,
+    state: Arc<AdminState>,
+    phase: watch::Sender<Phase>,
+    connections: TaskTracker,
+    background: CancellationToken,
+    health: tonic_health::server::HealthReporter,
+    config: Arc<Config>,
+}
+
+/// Why the gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration or the secrets it names are unusable.
+    #[error("{0}")]
+    Config(#[from] crate::config::Mistakes),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} for {listener}: {source}")]
+    Listen {
+        /// Which listener.
+        listener: &'static str,
+        /// The configured address.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A file named by the configuration cannot be read or used.
+    #[error("{key}: {problem}")]
+    File {
+        /// The key that names it.
+        key: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The HTTP client cannot be built.
+    #[error(transparent)]
+    Client(#[from] crate::upstream::client::ClientError),
+}
+
+impl Server {
+    /// Reads secrets, binds every listener and starts serving.
+    ///
+    /// `env` gives the environment variables that credentials may name.
+    ///
+    /// # Errors
+    /// Everything an operator can mend is named.
+    pub async fn start(
+        config: Config,
+        telemetry: &Telemetry,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, StartError> {
+        // One provider for every TLS user; it may have been installed by another server already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let config = Arc::new(config);
+        let metrics = telemetry.metrics();
+        let credentials = Arc::new(Credentials::load(&config, &env)?);
+        let callers = Callers::load(&config, &env)?;
+        let pages = PageTokens::new(&page_keys(&config)?, config.pages.lifetime);
+        let ca = ca(&config)?;
+        let gateway = Arc::new(Gateway::new(
+            Arc::clone(&config),
+            Arc::clone(&credentials),
+            Arc::clone(&metrics),
+            pages,
+            ca,
+        )?);
+        let identities = Arc::new(Identities {
+            credentials: Arc::clone(&credentials),
+            callers,
+            pass_through: config.security.pass_through,
+            metadata_max: config.grpc.metadata_max.get(),
+        });
+        let admission = Admission::new(config.admission.clone(), Arc::clone(&metrics));
+        let stack = ServiceBuilder::new()
+            .layer(RecordLayer { metrics: Arc::clone(&metrics) })
+            .layer(CatchPanicLayer { metrics: Arc::clone(&metrics) })
+            .layer(DeadlineLayer {
+                settings: Arc::new(config.deadline.clone()),
+                metrics: Arc::clone(&metrics),
+            })
+            .layer(AdmissionLayer { admission })
+            .layer(IdentityLayer { identities })
+            .service(Dispatch { gateway: Arc::clone(&gateway) });
+
+        let state = Arc::new(AdminState::new(telemetry.renderer(), config.admin.heartbeat_max));
+        let admin = admin::start(config.admin.listen, Arc::clone(&state))
+            .map_err(|source| listen_error("admin", config.admin.listen, source))?;
+        let listener = TcpListener::bind(config.grpc.listen)
+            .await
+            .map_err(|source| listen_error("grpc", config.grpc.listen, source))?;
+        let grpc = listener
+            .local_addr()
+            .map_err(|source| listen_error("grpc", config.grpc.listen, source))?;
+
+        let (health, health_service) = tonic_health::server::health_reporter();
+        let (phase, phases) = watch::channel(Phase::Serving);
+        let inner = Inner {
+            stack,
+            health: health_service,
+            reflection: reflection(config.grpc.reflection),
+            tracing: telemetry.tracing(),
+            metrics: Arc::clone(&metrics),
+            phases,
+        };
+        let connections = TaskTracker::new();
+        tokio::spawn(listener::accept(
+            listener,
+            inner,
+            Arc::clone(&config),
+            connections.clone(),
+        ));
+        let background = CancellationToken::new();
+        tokio::spawn(background.clone().run_until_cancelled_owned(admin::heartbeat(Arc::clone(&state))));
+        tokio::spawn(Arc::clone(&credentials).watch(RELOAD_EVERY, background.clone()));
+        tokio::spawn(background.clone().run_until_cancelled_owned(tidy(gateway)));
+        telemetry::listening("grpc", grpc);
+        telemetry::listening("admin", admin.address);
+        for service in services() {
+            health.set_service_status(service, tonic_health::ServingStatus::Serving).await;
+        }
+        state.set_started();
+        state.set_ready("grpc", true);
+        Ok(Self { grpc, admin, state, phase, connections, background, health, config })
+    }
+
+    /// Where gRPC is served.
+    pub fn grpc_address(&self) -> SocketAddr {
+        self.grpc
+    }
+
+    /// Where `/livez`, `/readyz`, `/startupz` and `/metrics` are served.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin.address
+    }
+
+    /// Ends in bounded time: says so, keeps accepting for a moment, sends GOAWAY, waits for calls in
+    /// flight, and cuts what is left when the grace is over.
+    ///
+    /// `hurry` ends the waiting at once (a second signal).
+    pub async fn shutdown(self, hurry: impl Future<Output = ()>) {
+        let config = Arc::clone(&self.config);
+        let orderly = async {
+            self.state.set_draining();
+            for service in services() {
+                self.health
+                    .set_service_status(service, tonic_health::ServingStatus::NotServing)
+                    .await;
+            }
+            tracing::info!(event = "draining", "no longer ready; still accepting for a moment");
+            // Load balancers learn of it later than we do.
+            tokio::time::sleep(config.drain.lame_duck).await;
+            self.phase.send_replace(Phase::Draining);
+            self.connections.close();
+            let calm = tokio::time::timeout(config.drain.grace, self.connections.wait()).await;
+            if calm.is_err() {
+                tracing::warn!(
+                    connections = self.connections.len(),
+                    "the grace is over; cutting what is left"
+                );
+            }
+        };
+        tokio::select! {
+            () = orderly => {}
+            () = hurry => tracing::warn!("asked again; cutting what is left"),
+        }
+        self.phase.send_replace(Phase::Cut);
+        self.connections.close();
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.connections.wait()).await;
+        self.background.cancel();
+        self.admin.shutdown().await;
+    }
+}
+
+/// The innermost service: the method's handler.
+#[derive(Clone)]
+struct Dispatch {
+    gateway: Arc<Gateway>,
+}
+
+impl Service<Inbound> for Dispatch {
+    type Response = Outbound;
+    type Error = Error;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Outbound, Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Inbound) -> Self::Future {
+        call.row.run(Arc::clone(&self.gateway), call)
+    }
+}
+
+/// The whole stack's type, written once.
+type Stack = <RecordLayer as Layer<
+    <CatchPanicLayer as Layer<
+        <DeadlineLayer as Layer<
+            <AdmissionLayer as Layer<<IdentityLayer as Layer<Dispatch>>::Service>>::Service,
+        >>::Service,
+    >>::Service,
+>>::Service;
+
+/// Every service's name, and the empty one that stands for the whole server.
+fn services() -> Vec<&'static str> {
+    let mut names: Vec<_> = operations::all().iter().map(operations::Row::service).collect();
+    names.dedup();
+    names.push("");
+    names
+}
+
+fn reflection(enabled: bool) -> Option<connection::Reflection> {
+    if !enabled {
+        return None;
+    }
+    let builder = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(crate::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
+    // The sets are compiled in, and a test builds both services from them.
+    match (builder().build_v1(), builder().build_v1alpha()) {
+        (Ok(v1), Ok(v1alpha)) => Some(connection::Reflection::new(v1, v1alpha)),
+        _ => None,
+    }
+}
+
+async fn tidy(gateway: Arc<Gateway>) {
+    loop {
+        tokio::time::sleep(TIDY_EVERY).await;
+        gateway.upstream().tidy();
+    }
+}
+
+fn ca(config: &Config) -> Result<Option<Vec<u8>>, StartError> {
+    let Some(path) = &config.upstream.ca_file else { return Ok(None) };
+    let pem = std::fs::read(path).map_err(|error| StartError::File {
+        key: "upstream.ca_file",
+        problem: format!("{}: {error}", path.display()),
+    })?;
+    Ok(Some(pem))
+}
+
+fn page_keys(config: &Config) -> Result<Vec<[u8; 32]>, StartError> {
+    use base64::Engine as _;
+    let Some(path) = &config.pages.key_file else { return Ok(Vec::new()) };
+    let problem = |problem: String| StartError::File { key: "pages.key_file", problem };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| problem(format!("{}: {error}", path.display())))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let keys: Option<Vec<[u8; 32]>> = lines
+        .map(|line| base64::engine::general_purpose::STANDARD.decode(line).ok()?.try_into().ok())
+        .collect();
+    match keys {
+        Some(keys) if (1..=2).contains(&keys.len()) => Ok(keys),
+        _ => Err(problem("expected one or two lines, each 32 bytes in Base64".to_owned())),
+    }
+}
+
+fn listen_error(
+    listener: &'static str,
+    address: SocketAddr,
+    source: std::io::Error,
+) -> StartError {
+    StartError::Listen { listener, address, source }
+}
+

@@ -1,0 +1,373 @@
+//! One HTTP/2 connection: its limits, its age, and its end.
+//!
+//! hyper serves the protocol. What it and tonic leave out is here: a deadline for the preface (a
+//! silent TCP client would hold up a shutdown for ever), an age with jitter that ends in a real
+//! GOAWAY, an idle limit, and an end in bounded time.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tower::Service;
+
+use super::Stack;
+use crate::call::{Inbound, Journal};
+use crate::config::Config;
+use crate::edge::metadata;
+use crate::edge::record::{self, RecordedBody};
+use crate::operations;
+use crate::policy::Class;
+use crate::telemetry::{Metrics, Tracing};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How often idle connections are noticed, and the longest a preface check sleeps.
+const LOOK: Duration = Duration::from_millis(20);
+/// After GOAWAY of an old connection, calls in flight get the longest deadline and this much.
+const AGE_SLACK: Duration = Duration::from_secs(5);
+
+/// Where the process stands in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Accepting and answering.
+    Serving,
+    /// GOAWAY is out; calls in flight finish.
+    Draining,
+    /// Over: whatever is left is dropped.
+    Cut,
+}
+
+type Health = tonic_health::pb::health_server::HealthServer<tonic_health::server::HealthService>;
+type TonicFuture =
+    Pin<Box<dyn Future<Output = Result<Response<tonic::body::Body>, Infallible>> + Send>>;
+type TonicCall = Arc<dyn Fn(Request<Incoming>) -> TonicFuture + Send + Sync>;
+
+/// Reflection in both versions clients ask for.
+#[derive(Clone)]
+pub struct Reflection {
+    v1: TonicCall,
+    v1alpha: TonicCall,
+}
+
+impl Reflection {
+    /// From tonic's two services.
+    pub fn new<A, B>(v1: A, v1alpha: B) -> Self
+    where
+        A: TonicService,
+        B: TonicService,
+    {
+        Self { v1: erase(v1), v1alpha: erase(v1alpha) }
+    }
+}
+
+/// What tonic's generated services are.
+pub trait TonicService:
+    Service<
+        Request<Incoming>,
+        Response = Response<tonic::body::Body>,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S> TonicService for S where
+    S: Service<
+            Request<Incoming>,
+            Response = Response<tonic::body::Body>,
+            Error = Infallible,
+            Future: Send + 'static,
+        > + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+fn erase<S: TonicService>(service: S) -> TonicCall {
+    Arc::new(move |request| {
+        let mut service = service.clone();
+        Box::pin(async move { service.call(request).await })
+    })
+}
+
+/// What every connection serves with.
+#[derive(Clone)]
+pub struct Inner {
+    /// The stack of layers around the methods.
+    pub stack: Stack,
+    /// `grpc.health.v1`.
+    pub health: Health,
+    /// Reflection, where it is on.
+    pub reflection: Option<Reflection>,
+    /// Makes server spans.
+    pub tracing: Tracing,
+    /// Counts connections.
+    pub metrics: Arc<Metrics>,
+    /// The life of the process.
+    pub phases: watch::Receiver<Phase>,
+}
+
+/// Serves one connection until it ends, for whatever reason.
+pub async fn serve(stream: TcpStream, inner: Inner, config: Arc<Config>) {
+    inner.metrics.connections(1);
+    let metrics = Arc::clone(&inner.metrics);
+    let reason = run(stream, inner, &config).await;
+    metrics.connections(-1);
+    metrics.connection_closed(reason);
+}
+
+async fn run(stream: TcpStream, inner: Inner, config: &Config) -> &'static str {
+    let mut phases = inner.phases.clone();
+    let mut cut = inner.phases.clone();
+    let preface = tokio::time::timeout(config.grpc.preface_timeout, preface(&stream));
+    tokio::select! {
+        // A client that said nothing yet has nothing to lose.
+        _ = phases.wait_for(|phase| *phase != Phase::Serving) => return "drained",
+        spoke = preface => match spoke {
+            Ok(true) => {}
+            Ok(false) => return "not_http2",
+            Err(_) => return "preface_timeout",
+        },
+    }
+    let in_flight = Arc::new(AtomicUsize::new(0));
+    let service = ConnectionService {
+        shared: Arc::new(ServiceShared {
+            stack: Mutex::new(inner.stack),
+            health: inner.health,
+            reflection: inner.reflection,
+            tracing: inner.tracing,
+            phases: phases.clone(),
+        }),
+        in_flight: Arc::clone(&in_flight),
+    };
+    let grpc = &config.grpc;
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(grpc.streams_max)
+        .initial_stream_window_size(grpc.stream_window.as_u32())
+        .initial_connection_window_size(grpc.connection_window.as_u32())
+        .max_frame_size(grpc.frame_max.as_u32())
+        .max_header_list_size(grpc.header_list_max.as_u32())
+        .max_pending_accept_reset_streams(grpc.pending_accept_reset_streams)
+        .max_local_error_reset_streams(grpc.local_error_reset_streams)
+        .keep_alive_interval(grpc.ping_interval)
+        .keep_alive_timeout(grpc.ping_timeout);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+
+    let start = Instant::now();
+    let share = grpc.connection_age_jitter_percent.fraction() * (crate::upstream::jitter() * 2.0 - 1.0);
+    let old_at = start + grpc.connection_age.mul_f64(1.0 + share);
+    let cut_at = old_at + config.deadline.read_max.max(config.deadline.money_max) + AGE_SLACK;
+    let look = (grpc.connection_idle / 4).max(LOOK);
+    let mut idle_since = start;
+    let mut ending: Option<&'static str> = None;
+    let mut look_at = start + look;
+    loop {
+        let wake = match ending {
+            None => look_at.min(old_at),
+            Some(_) => cut_at,
+        };
+        tokio::select! {
+            ended = connection.as_mut() => {
+                return ending.unwrap_or(if ended.is_ok() { "closed" } else { "error" });
+            }
+            _ = cut.wait_for(|phase| *phase == Phase::Cut) => return "cut",
+            _ = phases.wait_for(|phase| *phase == Phase::Draining), if ending != Some("drained") => {
+                ending = Some("drained");
+                connection.as_mut().graceful_shutdown();
+            }
+            () = tokio::time::sleep_until(wake) => {
+                let now = Instant::now();
+                if ending.is_some() {
+                    return "overdue";
+                }
+                if in_flight.load(Ordering::Relaxed) > 0 {
+                    idle_since = now;
+                }
+                if now >= old_at {
+                    ending = Some("age");
+                } else if now.duration_since(idle_since) >= grpc.connection_idle {
+                    ending = Some("idle");
+                }
+                if ending.is_some() {
+                    connection.as_mut().graceful_shutdown();
+                }
+                look_at = now + look;
+            }
+        }
+    }
+}
+
+/// Waits for the client's preface without consuming it.
+async fn preface(stream: &TcpStream) -> bool {
+    let mut seen = [0; PREFACE.len()];
+    loop {
+        if stream.readable().await.is_err() {
+            return false;
+        }
+        match stream.peek(&mut seen).await {
+            Ok(0) | Err(_) => return false,
+            Ok(length) => {
+                let (Some(got), Some(expected)) = (seen.get(..length), PREFACE.get(..length))
+                else {
+                    return false;
+                };
+                if got != expected {
+                    return false;
+                }
+                if length == PREFACE.len() {
+                    return true;
+                }
+                // Peeked bytes keep the socket readable; look again in a moment.
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+    }
+}
+
+struct ServiceShared {
+    /// Locked only while a future is made, on the connection's own task: never contended.
+    stack: Mutex<Stack>,
+    health: Health,
+    reflection: Option<Reflection>,
+    tracing: Tracing,
+    phases: watch::Receiver<Phase>,
+}
+
+#[derive(Clone)]
+struct ConnectionService {
+    shared: Arc<ServiceShared>,
+    in_flight: Arc<AtomicUsize>,
+}
+
+pin_project_lite::pin_project! {
+    /// A call of either kind, counted while it runs.
+    #[project = CallState]
+    enum CallFuture {
+        Method {
+            #[pin]
+            inner: <Stack as Service<Inbound>>::Future,
+            counted: Counted,
+        },
+        Tonic {
+            inner: TonicFuture,
+            phases: watch::Receiver<Phase>,
+            counted: Option<Counted>,
+        },
+        Done {
+            response: Option<Response<RecordedBody>>,
+        },
+    }
+}
+
+/// Counts a call of this connection.
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Future for CallFuture {
+    type Output = Result<Response<RecordedBody>, Infallible>;
+
+    fn poll(
+        self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Self::Output> {
+        match self.project() {
+            CallState::Method { inner, .. } => inner.poll(cx),
+            CallState::Tonic { inner, phases, .. } => inner.as_mut().poll(cx).map_ok(|response| {
+                let mut phases = phases.clone();
+                record::unrecorded(response, async move {
+                    let _ = phases.wait_for(|phase| *phase != Phase::Serving).await;
+                })
+            }),
+            CallState::Done { response } => match response.take() {
+                Some(response) => std::task::Poll::Ready(Ok(response)),
+                None => std::task::Poll::Pending,
+            },
+        }
+    }
+}
+
+impl hyper::service::Service<Request<Incoming>> for ConnectionService {
+    type Response = Response<RecordedBody>;
+    type Error = Infallible;
+    type Future = CallFuture;
+
+    fn call(&self, request: Request<Incoming>) -> CallFuture {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let counted = Counted(Arc::clone(&self.in_flight));
+        let shared = &self.shared;
+        let Some(row) = operations::find(request.uri().path()) else {
+            return self.other(request, counted);
+        };
+        let (parts, body) = request.into_parts();
+        let money = row.policy.class == Class::Money;
+        let span = shared.tracing.server_span(row.policy.rpc, &parts.headers, money);
+        let journal = Arc::new(Journal::new(metadata::request_id(&parts.headers), span));
+        let arrival = Instant::now();
+        let call = Inbound {
+            // A client that repeats by itself and a gateway that repeats too would multiply.
+            single_attempt: parts.headers.contains_key("grpc-previous-rpc-attempts"),
+            parts,
+            body,
+            row,
+            arrival,
+            deadline: arrival,
+            caller: None,
+            credential: None,
+            journal,
+        };
+        CallFuture::Method { inner: shared.stack.lock().call(call), counted }
+    }
+}
+
+impl ConnectionService {
+    fn other(&self, request: Request<Incoming>, counted: Counted) -> CallFuture {
+        let shared = &self.shared;
+        let path = request.uri().path();
+        let inner = if path.starts_with("/grpc.health.v1.Health/") {
+            let mut health = shared.health.clone();
+            Some(Box::pin(async move { health.call(request).await }) as TonicFuture)
+        } else {
+            let reflection = shared.reflection.as_ref();
+            if path.starts_with("/grpc.reflection.v1.") {
+                reflection.map(|reflection| (reflection.v1)(request))
+            } else if path.starts_with("/grpc.reflection.v1alpha.") {
+                reflection.map(|reflection| (reflection.v1alpha)(request))
+            } else {
+                return CallFuture::Done {
+                    response: Some(record::unknown_method(request.headers())),
+                };
+            }
+        };
+        match inner {
+            Some(inner) => CallFuture::Tonic {
+                inner,
+                phases: shared.phases.clone(),
+                counted: Some(counted),
+            },
+            None => CallFuture::Done {
+                response: Some(record::unknown_method(&http::HeaderMap::new())),
+            },
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The accept loop.
+//!
+//! tonic's own neither bounds the number of connections nor pauses when the system is out of file
+//! descriptors; this one does both, and each connection is handed to [`super::connection`].
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use super::connection::{self, Inner, Phase};
+use crate::config::Config;
+
+const PAUSE_MIN: Duration = Duration::from_millis(5);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// Accepts until the phase says otherwise.
+pub async fn accept(
+    listener: TcpListener,
+    inner: Inner,
+    config: Arc<Config>,
+    connections: TaskTracker,
+) {
+    let places = Arc::new(Semaphore::new(config.grpc.connections_max));
+    let mut phases = inner.phases.clone();
+    let mut pause = PAUSE_MIN;
+    loop {
+        let place = tokio::select! {
+            _ = phases.wait_for(|phase| *phase != Phase::Serving) => return,
+            place = Arc::clone(&places).acquire_owned() => place,
+        };
+        // The semaphore is never closed.
+        let Ok(place) = place else { return };
+        let accepted = tokio::select! {
+            _ = phases.wait_for(|phase| *phase != Phase::Serving) => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                pause = PAUSE_MIN;
+                prepare(&stream);
+                let serving = connection::serve(stream, inner.clone(), Arc::clone(&config));
+                connections.spawn(async move {
+                    serving.await;
+                    drop(place);
+                });
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                // Out of descriptors or memory: accepting again at once would only burn the CPU.
+                tracing::warn!(%error, pause_ms = pause.as_millis() as u64, "cannot accept");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+        }
+    }
+}
+
+fn prepare(stream: &TcpStream) {
+    // Best effort: a connection without it works, only slower.
+    let _ = stream.set_nodelay(true);
+}
+
+/// Errors that concern the connection that was about to be accepted, not the listener.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
