@@ -352,9 +352,10 @@ impl fmt::Debug for Telemetry {
     }
 }
 
-/// Says where a listener is bound, in the form scripts and tests wait for.
+/// Says where a listener is bound, in the form scripts and tests wait for, at
+/// any log level.
 pub fn listening(listener: &str, address: SocketAddr) {
-    tracing::info!(event = "listening", listener, address = %address);
+    tracing::info!(target: filter::LISTENING, event = "listening", listener, address = %address);
 }
 
 fn render(registry: &Registry) -> String {
