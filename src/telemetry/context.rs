@@ -105,7 +105,7 @@ pub fn write(context: &SpanContext, headers: &mut HeaderMap) {
     let mut text = [b'-'; VERSION_0_LEN];
     let trace = TraceText::new(context.trace_id());
     let span = context.span_id().to_bytes();
-    let flags = [HEX[0], HEX[usize::from(context.is_sampled())]];
+    let flags = [b'0', b'0' + u8::from(context.is_sampled())];
     let digits = b"00-"
         .iter()
         .chain(&trace.0)

@@ -21,6 +21,10 @@ const LIBRARIES: [&str; 12] = [
     "tower",
 ];
 
+/// Target of the lines that tell bound addresses. Scripts wait for them, so no
+/// level an operator asks for hides them.
+pub const LISTENING: &str = "qiwi_gateway::listening";
+
 /// What goes to standard output: `asked` as the operator wrote it, with the
 /// libraries at WARN unless `asked` names them.
 pub fn lines(asked: &str) -> Result<EnvFilter, ParseError> {
@@ -41,7 +45,8 @@ pub fn exported(asked: &str) -> Result<EnvFilter, ParseError> {
 fn build(libraries: [String; LIBRARIES.len()], asked: &str) -> Result<EnvFilter, ParseError> {
     let asked = asked.trim();
     let asked = if asked.is_empty() { "info" } else { asked };
-    EnvFilter::builder().parse(format!("{},{asked}", libraries.join(",")))
+    let libraries = libraries.join(",");
+    EnvFilter::builder().parse(format!("{libraries},{LISTENING}=info,{asked}"))
 }
 
 #[cfg(test)]
@@ -67,6 +72,7 @@ mod tests {
         assert_eq!(of(""), [false, true, true, false]);
         assert_eq!(of("debug"), [false, true, true, true]);
         assert_eq!(of("info,h2=debug"), [true, true, true, false]);
+        assert_eq!(of("off"), [false, true, false, false]);
         assert!(lines("a=b=c").is_err());
     }
 

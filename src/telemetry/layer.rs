@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn a_plain_event_carries_its_fields_flat() {
         let text = logged(|| {
-            let error = std::io::Error::new(std::io::ErrorKind::Other, "disk\nfull");
+            let error = std::io::Error::other("disk\nfull");
             tracing::warn!(
                 target: "qiwi_gateway::test",
                 count = 3_u64,

@@ -1,9 +1,9 @@
 //! Logs, metrics and traces: set up here, used everywhere.
 //!
-//! Logs go to standard output as JSON lines ([`layer`], [`sink`]); metrics are
+//! Logs go to standard output as JSON lines (`layer`, `sink`); metrics are
 //! read by Prometheus from the admin listener and, with OTLP on, pushed to a
-//! collector ([`metrics`], [`otlp`]); spans are made at the gateway's two edges
-//! ([`span`]). No failure in here may fail or slow down a call.
+//! collector (`metrics`, `otlp`); spans are made at the gateway's two edges
+//! (`span`). No failure in here may fail or slow down a call.
 //!
 //! Nothing is global except what [`Telemetry::install`] installs, and only
 //! `main` calls that: two gateways fit into one process.
@@ -352,9 +352,10 @@ impl fmt::Debug for Telemetry {
     }
 }
 
-/// Says where a listener is bound, in the form scripts and tests wait for.
+/// Says where a listener is bound, in the form scripts and tests wait for, at
+/// any log level.
 pub fn listening(listener: &str, address: SocketAddr) {
-    tracing::info!(event = "listening", listener, address = %address);
+    tracing::info!(target: filter::LISTENING, event = "listening", listener, address = %address);
 }
 
 fn render(registry: &Registry) -> String {

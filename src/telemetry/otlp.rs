@@ -117,6 +117,13 @@ impl Pipelines {
         &self.logger
     }
 
+    /// Exports spans and logs that are waiting. Blocks.
+    #[cfg(test)]
+    pub fn flush(&self) {
+        let _ = self.tracer.force_flush();
+        let _ = self.logger.force_flush();
+    }
+
     /// Exports what is left, all signals at the same time, within `cap`. Blocks:
     /// call it on a thread that no runtime depends on.
     pub fn shutdown(mut self, meter: &SdkMeterProvider, cap: Duration) {

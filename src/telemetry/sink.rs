@@ -131,12 +131,13 @@ impl Sink {
     /// Writes what is left and ends the thread, waiting at most `cap`. An output
     /// that blocks for longer keeps its thread, which then dies with the process.
     pub fn close(&self, cap: Duration) {
+        let deadline = Instant::now() + cap;
         self.flush(cap);
         self.shared.state.lock().closing = true;
         self.shared.work.notify_one();
         let writer = self.writer.lock().take();
         if let Some(writer) = writer
-            && self.shared.wait_closed(cap)
+            && self.shared.wait_closed(deadline)
         {
             // The thread has left its loop; a panic in it has nothing to tell.
             let _ = writer.join();
@@ -215,8 +216,7 @@ impl Shared {
         }
     }
 
-    fn wait_closed(&self, cap: Duration) -> bool {
-        let deadline = Instant::now() + cap;
+    fn wait_closed(&self, deadline: Instant) -> bool {
         let mut state = self.state.lock();
         while !state.closed {
             if self.done.wait_until(&mut state, deadline).timed_out() {
