@@ -5,10 +5,12 @@
 use std::io;
 use std::sync::Arc;
 
+use futures_util::StreamExt;
 use tonic::codegen::BoxFuture;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
+use crate::cork::Cork;
 use crate::service::{Server, Unary};
 use crate::wire::{ListBalancesRequest, ListBalancesResponse, balances};
 
@@ -28,13 +30,16 @@ impl Unary for Prebuilt {
     }
 }
 
-/// Serves until the process ends.
-pub(crate) async fn serve() -> io::Result<()> {
+/// Serves until the process ends. `corked` gathers writes, see [`crate::cork`].
+pub(crate) async fn serve(corked: bool) -> io::Result<()> {
     let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into())?.with_nodelay(Some(true));
     crate::process::announce("grpc", incoming.local_addr()?);
-    tonic::transport::Server::builder()
-        .add_service(Server::new(Prebuilt(balances())))
-        .serve_with_incoming(incoming)
-        .await
-        .map_err(io::Error::other)
+    let server = tonic::transport::Server::builder().add_service(Server::new(Prebuilt(balances())));
+    let result = if corked {
+        let incoming = incoming.map(|socket| socket.map(Cork::new));
+        server.serve_with_incoming(incoming).await
+    } else {
+        server.serve_with_incoming(incoming).await
+    };
+    result.map_err(io::Error::other)
 }

@@ -30,7 +30,7 @@ pub(crate) struct Client {
 #[derive(Clone)]
 enum Kind {
     Reqwest(reqwest::Client),
-    Legacy(legacy::Client<legacy::connect::HttpConnector, Empty<Bytes>>),
+    Legacy(Box<legacy::Client<legacy::connect::HttpConnector, Empty<Bytes>>>),
     Pool(Arc<Mutex<Vec<SendRequest<Empty<Bytes>>>>>),
     Socket(Arc<Mutex<Vec<TcpStream>>>),
 }
@@ -48,7 +48,9 @@ impl Client {
                         .map_err(io::Error::other)?,
                 )
             }
-            "legacy" => Kind::Legacy(legacy::Client::builder(TokioExecutor::new()).build_http()),
+            "legacy" => Kind::Legacy(Box::new(
+                legacy::Client::builder(TokioExecutor::new()).build_http(),
+            )),
             "pool" => Kind::Pool(Arc::default()),
             "socket" => Kind::Socket(Arc::default()),
             other => return Err(io::Error::other(format!("no client is called {other}"))),

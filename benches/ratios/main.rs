@@ -13,6 +13,7 @@
 
 mod bare;
 mod client;
+mod cork;
 mod direct;
 mod gateway;
 mod h2;
@@ -37,7 +38,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["role", "upstream"] => run("current", upstream::serve()),
-        ["role", "bare", runtime] => run(runtime, bare::serve()),
+        ["role", "bare", runtime] => run(runtime, bare::serve(false)),
+        ["role", "corked", runtime] => run(runtime, bare::serve(true)),
         ["role", "plain", runtime, upstream, client] => {
             run(runtime, plain::serve(upstream, client))
         }

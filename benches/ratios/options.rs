@@ -16,7 +16,9 @@ cargo bench --bench ratios -- [options]
   --rate N                calls per second of the open loop (300)
   --driver own|h2load     load generator of the closed loop (own); h2load (Debian nghttp2-client)
                           does not read grpc-status
-  --references            measure the other HTTP clients of plain too (legacy, pool, socket)
+  --references            measure variants of the references too: the current-thread runtime,
+                          gathered writes, other HTTP clients (legacy, pool, socket)
+  --preload LIBRARY       and the references with this allocator preloaded
   --runtime multi|current tokio runtime of bare and plain (multi, one worker on its core)
   --server-core N, --driver-core N   cores (0 and 1)
   --gateway PATH          another gateway binary
@@ -50,6 +52,7 @@ pub(crate) struct Options {
     pub(crate) rate: u32,
     pub(crate) h2load: bool,
     pub(crate) references: bool,
+    pub(crate) preload: Option<String>,
     pub(crate) runtime: String,
     pub(crate) server_core: usize,
     pub(crate) driver_core: usize,
@@ -79,6 +82,7 @@ impl Options {
             rate: 300,
             h2load: false,
             references: false,
+            preload: None,
             runtime: "multi".to_owned(),
             server_core: 0,
             driver_core: 1,
@@ -116,6 +120,7 @@ impl Options {
                 "--rate" => options.rate = number(&value()?)?,
                 "--driver" => options.h2load = choice(&value()?, ["own", "h2load"])? == "h2load",
                 "--references" => options.references = true,
+                "--preload" => options.preload = Some(value()?),
                 "--runtime" => options.runtime = choice(&value()?, ["multi", "current"])?,
                 "--server-core" => options.server_core = number(&value()?)?,
                 "--driver-core" => options.driver_core = number(&value()?)?,
@@ -139,6 +144,10 @@ impl Options {
         }
         if options.rounds == 0 || options.millis == 0 || options.rate == 0 {
             return Err("rounds, millis and rate must not be 0".to_owned());
+        }
+        let fits = |vary: Vary| vary.values > 0 && vary.offset + 6 <= options.uncached.frame.len();
+        if !options.uncached.vary.is_none_or(fits) {
+            return Err("--uncached-vary lies outside of the frame".to_owned());
         }
         if !measuring {
             (options.rounds, options.millis) = (1, 200);

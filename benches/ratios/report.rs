@@ -1,5 +1,6 @@
 //! Prints what was measured: medians with their spread, and ratios of medians.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use crate::load::Outcome;
@@ -51,7 +52,7 @@ pub(crate) struct Subject {
     pub(crate) p99: Series,
     pub(crate) late: Series,
     reply_bytes: usize,
-    faults: Vec<String>,
+    faults: BTreeMap<String, u64>,
 }
 
 impl Subject {
@@ -78,7 +79,7 @@ impl Subject {
         self.late.push(outcome.late_p99);
         self.reply_bytes = outcome.reply_bytes;
         for (fault, count) in &outcome.faults {
-            self.invalid(&format!("{count} × {fault}"));
+            *self.faults.entry(fault.clone()).or_default() += count;
         }
         if outcome.ok == 0 {
             self.invalid("no good reply");
@@ -87,22 +88,25 @@ impl Subject {
 
     /// Marks the subject's figures as worthless.
     pub(crate) fn invalid(&mut self, why: &str) {
-        if !self.faults.iter().any(|known| known == why) {
-            self.faults.push(why.to_owned());
-        }
+        *self.faults.entry(why.to_owned()).or_default() += 1;
     }
 
     fn verdict(&self) -> String {
         if self.faults.is_empty() {
             String::new()
         } else {
-            format!("  INVALID: {}", self.faults.join(", "))
+            let faults: Vec<_> = self
+                .faults
+                .iter()
+                .map(|(fault, count)| format!("{count} × {fault}"))
+                .collect();
+            format!("  INVALID: {}", faults.join(", "))
         }
     }
 }
 
-/// A section of throughput; ratios are to the first subject.
-pub(crate) fn throughput(title: &str, subjects: &[Subject]) {
+/// A section of throughput; ratios are to the first subject. Returns how many are invalid.
+pub(crate) fn throughput(title: &str, subjects: &[Subject]) -> usize {
     println!("\n{title}");
     println!(
         "  {:<16}{:>28}{:>26}{:>8}{:>8}{:>9}{:>7}{:>9}{:>9}{:>8}{:>8}",
@@ -146,10 +150,16 @@ pub(crate) fn throughput(title: &str, subjects: &[Subject]) {
             );
         }
     }
+    invalid(subjects)
 }
 
-/// A section of latency; added latency is over the first subject.
-pub(crate) fn latency(title: &str, subjects: &[Subject]) {
+fn invalid(subjects: &[Subject]) -> usize {
+    let invalid = |subject: &&Subject| !subject.faults.is_empty();
+    subjects.iter().filter(invalid).count()
+}
+
+/// A section of latency; added latency is over the first subject. Returns how many are invalid.
+pub(crate) fn latency(title: &str, subjects: &[Subject]) -> usize {
     println!("\n{title}");
     println!(
         "  {:<16}{:>26}{:>26}{:>12}{:>12}{:>14}",
@@ -170,6 +180,7 @@ pub(crate) fn latency(title: &str, subjects: &[Subject]) {
             subject.verdict(),
         );
     }
+    invalid(subjects)
 }
 
 /// The line that says what the figures were taken on.

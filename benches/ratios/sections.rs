@@ -78,18 +78,22 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
         }
     };
     let chosen = |name: &str| options.sections.iter().any(|section| section == name);
+    let mut invalid = 0;
     if chosen("cached") {
-        bench.cached(gateway.as_ref())?;
+        invalid += bench.cached(gateway.as_ref())?;
     }
     if chosen("uncached") {
-        bench.uncached(gateway.as_ref())?;
+        invalid += bench.uncached(gateway.as_ref())?;
     }
     if chosen("latency") {
-        bench.latency(gateway.as_ref())?;
+        invalid += bench.latency(gateway.as_ref())?;
     }
     if chosen("start") && gateway.is_some() {
         drop(gateway);
         bench.start()?;
+    }
+    if invalid > 0 {
+        return Err(io::Error::other(format!("{invalid} subjects are INVALID")));
     }
     Ok(())
 }
@@ -99,14 +103,18 @@ impl Bench<'_> {
         self.upstream.address("http")
     }
 
-    fn role(&self, arguments: &[&str]) -> io::Result<Server> {
+    fn role(&self, arguments: &[&str], preload: Option<&str>) -> io::Result<Server> {
         let mut command = pinned(self.cores.map(|(server, _)| server), &self.own);
         command.arg("role").args(arguments);
+        if let Some(library) = preload {
+            command.env("LD_PRELOAD", library);
+        }
         Server::start(command, &["grpc"])
     }
 
     fn plain(&self, client: &str) -> io::Result<Server> {
-        self.role(&["plain", &self.options.runtime, &self.upstream(), client])
+        let upstream = self.upstream();
+        self.role(&["plain", &self.options.runtime, &upstream, client], None)
     }
 
     fn entry(&self, name: &str, server: &Server, call: &Call) -> Entry {
@@ -128,11 +136,24 @@ impl Bench<'_> {
         }
     }
 
-    fn cached(&self, gateway: Option<&Server>) -> io::Result<()> {
-        let bare = self.role(&["bare", &self.options.runtime])?;
+    fn cached(&self, gateway: Option<&Server>) -> io::Result<usize> {
+        let runtime = &*self.options.runtime;
+        let bare = self.role(&["bare", runtime], None)?;
+        let mut others = Vec::new();
+        if self.options.references {
+            others.push(("bare, current", self.role(&["bare", "current"], None)?));
+            others.push(("bare, corked", self.role(&["corked", runtime], None)?));
+        }
+        if let Some(library) = &self.options.preload {
+            let server = self.role(&["bare", runtime], Some(library))?;
+            others.push(("bare, preload", server));
+        }
         // bare knows one method, whatever the gateway is asked.
         let call = Options::parse([]).map_err(io::Error::other)?.cached;
         let mut entries = vec![self.entry("bare", &bare, &call)];
+        for (name, server) in &others {
+            entries.push(self.entry(name, server, &call));
+        }
         if let Some(gateway) = gateway {
             entries.push(self.entry("gateway", gateway, &self.options.cached));
         }
@@ -142,11 +163,10 @@ impl Bench<'_> {
                 subject.invalid("not cached: calls reached the upstream");
             }
         }
-        throughput("cached read against bare", &subjects);
-        Ok(())
+        Ok(throughput("cached read against bare", &subjects))
     }
 
-    fn uncached(&self, gateway: Option<&Server>) -> io::Result<()> {
+    fn uncached(&self, gateway: Option<&Server>) -> io::Result<usize> {
         let call = &self.options.uncached;
         let reference = self.plain("reqwest")?;
         let mut others = Vec::new();
@@ -154,6 +174,15 @@ impl Bench<'_> {
             for client in ["legacy", "pool", "socket"] {
                 others.push((format!("plain, {client}"), self.plain(client)?));
             }
+            let server = self.role(&["plain", "current", &self.upstream(), "reqwest"], None)?;
+            others.push(("plain, current".to_owned(), server));
+        }
+        if let Some(library) = &self.options.preload {
+            let roles = ["plain", &self.options.runtime, &self.upstream(), "reqwest"];
+            others.push((
+                "plain, preload".to_owned(),
+                self.role(&roles, Some(library))?,
+            ));
         }
         let mut entries = vec![self.entry("plain", &reference, call)];
         for (name, server) in &others {
@@ -168,11 +197,10 @@ impl Bench<'_> {
                 subject.invalid("fewer upstream calls than replies: something was shared");
             }
         }
-        throughput("uncached read against plain", &subjects);
-        Ok(())
+        Ok(throughput("uncached read against plain", &subjects))
     }
 
-    fn latency(&self, gateway: Option<&Server>) -> io::Result<()> {
+    fn latency(&self, gateway: Option<&Server>) -> io::Result<usize> {
         let call = &self.options.uncached;
         let plain = self.plain("reqwest")?;
         let mut direct = self.entry("direct", &self.upstream, call);
@@ -191,8 +219,7 @@ impl Bench<'_> {
         }
         let subjects = self.rounds(&entries)?;
         let title = format!("added latency at {}/s, open loop", self.options.rate);
-        latency(&title, &subjects);
-        Ok(())
+        Ok(latency(&title, &subjects))
     }
 
     fn start(&self) -> io::Result<()> {
