@@ -31,6 +31,13 @@ BALANCES = [
     "qw_wallet_eur 0.05 EUR",
 ]
 
+# A generic client that knows nothing but reflection.
+BUF_CURL = [
+    *("buf", "curl", "--http2-prior-knowledge", "--protocol", "grpc"),
+    *("-H", "x-qiwi-credential: demo"),
+    "http://{gateway}/qiwi.wallet.v1.BalanceService/ListBalances",
+]
+
 
 class Failed(Exception):
     """A check did not hold; the text says which."""
@@ -87,13 +94,12 @@ class Gateway:
             if time.monotonic() > deadline:
                 raise Failed(f"gateway bound only {self.listening}:\n{self.tail()}")
 
-    def environment(self, scratch: pathlib.Path) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         """What the programs are told."""
         return os.environ | {
             "GATEWAY": self.listening["grpc"],
             "GATEWAY_ADMIN": self.listening["admin"],
             "SANDBOX": self.listening["sandbox"],
-            "SCRATCH": str(scratch),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
 
@@ -159,6 +165,13 @@ def reads_wallet(output: str) -> None:
         raise Failed(f"{file} does not have {receipt[1]} bytes")
 
 
+def answers_balances(output: str) -> None:
+    """A reply in JSON with one entry for each seeded balance."""
+    aliases = [balance["alias"] for balance in json.loads(output)["balances"]]
+    if aliases != [line.split()[0] for line in BALANCES]:
+        raise Failed(f"answered\n{output}")
+
+
 def readme_snippet() -> str:
     """The README's first program, which has to be the file that is tested here."""
     text = (ROOT / "README.md").read_text()
@@ -192,12 +205,23 @@ def main() -> None:
             ("README snippet", [python, "-"], prints_balances),
             ("first_call.py", [python, "examples/python/first_call.py"], prints_balances),
             ("first_call.mjs", ["node", "examples/node/first_call.mjs"], prints_balances),
-            ("read_wallet.py", [python, "examples/python/read_wallet.py"], reads_wallet),
-            ("read_wallet.mjs", ["node", "examples/node/read_wallet.mjs"], reads_wallet),
+            (
+                "read_wallet.py",
+                [python, "examples/python/read_wallet.py", "{scratch}/python.pdf"],
+                reads_wallet,
+            ),
+            (
+                "read_wallet.mjs",
+                ["node", "examples/node/read_wallet.mjs", "{scratch}/node.pdf"],
+                reads_wallet,
+            ),
+            ("check_money.py", [python, "tests/clients/python/check_money.py"], prints_ok),
+            ("check_money.mjs", ["node", "tests/clients/node/check_money.mjs"], prints_ok),
+            ("check_services.py", [python, "tests/clients/python/check_services.py"], prints_ok),
+            ("buf curl", BUF_CURL, answers_balances),
         ],
         "python": [
             ("check_errors.py", [python, "tests/clients/python/check_errors.py"], prints_ok),
-            ("check_services.py", [python, "tests/clients/python/check_services.py"], prints_ok),
         ],
         "node": [
             ("check_errors.mjs", ["node", "tests/clients/node/check_errors.mjs"], prints_ok),
@@ -215,17 +239,22 @@ def main() -> None:
         started = time.monotonic()
         try:
             said = body()
-        except (Failed, OSError, subprocess.TimeoutExpired) as error:
+        except (Failed, OSError, ValueError, KeyError, subprocess.TimeoutExpired) as error:
             failures += 1
             print(f"   FAILED {name}: {error}")
         else:
-            last = said.strip().splitlines()[-1] if said and said.strip() else ""
-            print(f"   ok     {name} ({time.monotonic() - started:.1f} s) {last}", flush=True)
+            count = re.search(r"^\d+ (checks passed|values decoded.*)$", said or "", re.MULTILINE)
+            taken = f"{time.monotonic() - started:.1f} s"
+            print(f"   ok     {name} ({taken}{', ' + count[0] if count else ''})", flush=True)
 
     def program(gateway: Gateway, command: list[str], judge):
         def body() -> str:
             stdin = readme_snippet() if command[-1] == "-" else None
-            output = run(command, gateway.environment(scratch), stdin)
+            filled = [
+                word.format(scratch=scratch, gateway=gateway.listening["grpc"])
+                for word in map(str, command)
+            ]
+            output = run(filled, gateway.environment(), stdin)
             judge(output)
             return output
 

@@ -1,0 +1,8 @@
+// Prints the balances of the sandbox's demo wallet.
+import { client } from './gateway.mjs';
+import { moneyText } from './money_text.mjs';
+
+const balances = client('balance', 'BalanceService');
+const reply = await balances.call('ListBalances');
+for (const { alias, amount } of reply.balances) console.log(alias, moneyText(amount));
+balances.close();
