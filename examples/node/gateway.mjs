@@ -42,6 +42,8 @@ export function client(area, service, credential = { 'x-qiwi-credential': 'demo'
     call: (method, request = {}, ms = 5000) =>
       promisify(raw[method].bind(raw))(request, metadata(), options(ms)),
     stream: (method, request = {}, ms = 30000) => raw[method](request, metadata(), options(ms)),
+    /** Connects ahead of the first call, which would otherwise do it on its own time. */
+    ready: (ms = 5000) => promisify(raw.waitForReady.bind(raw))(Date.now() + ms),
     close: () => raw.close(),
   };
 }

@@ -19,4 +19,5 @@ stub = services.BalanceServiceStub(channel)
 demo = [("x-qiwi-credential", "demo")]
 reply = stub.ListBalances(messages.ListBalancesRequest(), metadata=demo, timeout=5)
 for balance in reply.balances:
-    print(balance.alias, money_text(balance.amount))
+    if balance.HasField("amount"):  # a linked card or phone has none
+        print(balance.alias, money_text(balance.amount))

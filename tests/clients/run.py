@@ -27,8 +27,8 @@ STOP_SECONDS = 60
 # What the sandbox's demo wallet holds, as the README prints it.
 BALANCES = [
     "qw_wallet_rub 12345.67 RUB",
-    "qw_wallet_usd 150.00 USD",
-    "qw_wallet_eur 0.05 EUR",
+    "qw_wallet_usd 100.50 USD",
+    "qw_wallet_eur 0.70 EUR",
 ]
 
 # A generic client that knows nothing but reflection.
@@ -160,14 +160,17 @@ def reads_wallet(output: str) -> None:
     receipt = re.search(r"^receipt: (\d+) bytes in (.+)$", output, re.MULTILINE)
     if not receipt:
         raise Failed(f"no receipt in\n{output}")
-    file = ROOT / receipt[2]
-    if file.stat().st_size != int(receipt[1]) or int(receipt[1]) == 0:
-        raise Failed(f"{file} does not have {receipt[1]} bytes")
+    file = pathlib.Path(receipt[2]).read_bytes()
+    if not file.startswith(b"%PDF") or len(file) != int(receipt[1]):
+        raise Failed(f"not a PDF of {receipt[1]} bytes: {file[:20]!r}")
+    if not re.search(r"^refused: INVALID_ARGUMENT .*REQUEST_INVALID.*page_size", output, re.MULTILINE):
+        raise Failed(f"no explained refusal in\n{output}")
 
 
 def answers_balances(output: str) -> None:
-    """A reply in JSON with one entry for each seeded balance."""
-    aliases = [balance["alias"] for balance in json.loads(output)["balances"]]
+    """A reply in JSON with an amount for each seeded balance."""
+    balances = json.loads(output)["balances"]
+    aliases = [balance["alias"] for balance in balances if "amount" in balance]
     if aliases != [line.split()[0] for line in BALANCES]:
         raise Failed(f"answered\n{output}")
 

@@ -40,6 +40,7 @@ async function refused(method, request, code, reason, { metadata = DEMO, ms = 50
   const requestId = `check-${reason.toLowerCase()}`;
   const service = client(...services[method], { ...metadata, 'x-request-id': requestId });
   let error;
+  await service.ready();
   const started = performance.now();
   try {
     await service.call(method, request, ms);
