@@ -101,6 +101,9 @@ class Gateway:
             "GATEWAY_ADMIN": self.listening["admin"],
             "SANDBOX": self.listening["sandbox"],
             "PYTHONDONTWRITEBYTECODE": "1",
+            # A proxy of the machine is none of these calls' business.
+            "NO_PROXY": "127.0.0.1",
+            "no_proxy": "127.0.0.1",
         }
 
     def stop(self) -> None:
