@@ -1,0 +1,52 @@
+// How the examples reach the gateway: its protos, its address, plain promises.
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+import grpc from '@grpc/grpc-js';
+import protoLoader from '@grpc/proto-loader';
+
+const address = process.env.GATEWAY ?? '127.0.0.1:50051';
+const protos = fileURLToPath(new URL('../../proto', import.meta.url));
+
+const load = {
+  includeDirs: [protos],
+  // Without it proto-loader renames fields to camelCase and silently drops
+  // what a program sends in snake_case.
+  keepCase: true,
+  // int64 as text: a JavaScript number is exact up to 2^53 only.
+  longs: String,
+  enums: String,
+  bytes: Buffer,
+  defaults: true,
+  oneofs: true,
+};
+
+/**
+ * A client of one service: `client('history', 'HistoryService')`. Unary methods
+ * return promises, `stream(...)` returns the stream of a streaming one.
+ */
+export function client(area, service, credential = { 'x-qiwi-credential': 'demo' }) {
+  const definition = protoLoader.loadSync(`qiwi/wallet/v1/${area}.proto`, load);
+  const Service = grpc.loadPackageDefinition(definition).qiwi.wallet.v1[service];
+  const raw = new Service(address, grpc.credentials.createInsecure());
+
+  const metadata = () => {
+    const sent = new grpc.Metadata();
+    for (const [key, value] of Object.entries(credential)) sent.set(key, value);
+    return sent;
+  };
+  // A call without a deadline may wait for ever; every call here has one.
+  const options = (ms) => ({ deadline: Date.now() + ms });
+
+  return {
+    call: (method, request = {}, ms = 5000) =>
+      promisify(raw[method].bind(raw))(request, metadata(), options(ms)),
+    stream: (method, request = {}, ms = 30000) => raw[method](request, metadata(), options(ms)),
+    /** Connects ahead of the first call, which would otherwise do it on its own time. */
+    ready: (ms = 5000) => promisify(raw.waitForReady.bind(raw))(Date.now() + ms),
+    close: () => raw.close(),
+  };
+}
+
+/** The name of a gRPC status code, `NOT_FOUND` for 5. */
+export const codeName = (code) => grpc.status[code] ?? String(code);

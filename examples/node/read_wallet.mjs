@@ -1,0 +1,156 @@
+// Reads a wallet: its profile, balances, a year of history and one receipt.
+//
+//   cd examples/node && npm install
+//   node read_wallet.mjs [RECEIPT_FILE]
+//
+// GATEWAY in the environment is the gateway's address, 127.0.0.1:50051 without it.
+import { createWriteStream } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { client, codeName } from './gateway.mjs';
+import { moneyText } from './money_text.mjs';
+import { statusDetails } from './status_details.mjs';
+
+// QIWI serves at most 90 days in one request, and both ends belong to them.
+const DAY = 24 * 60 * 60 * 1000;
+const WINDOW = 90 * DAY;
+const SECOND = 1000;
+const DOWNLOAD_DEADLINE = 30000;
+// How long it waits when the gateway asks it to, in milliseconds, and how often.
+const LONGEST_WAIT = 10000;
+const ATTEMPTS = 5;
+
+const timestamp = (ms) => ({ seconds: Math.floor(ms / 1000), nanos: (ms % 1000) * 1e6 });
+
+/** The delay in milliseconds that a refusal names, or null. */
+function retryDelay(error) {
+  const delay = statusDetails(error)?.details.RetryInfo?.retry_delay;
+  return delay ? Number(delay.seconds) * 1000 + delay.nanos / 1e6 : null;
+}
+
+/**
+ * Calls, and calls again after the delay that the gateway's refusal names.
+ *
+ * QIWI blocks a wallet that is asked too often, so the gateway paces the calls of
+ * all programs together. Whoever reads a long history will meet that.
+ */
+async function patiently(call) {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await call();
+    } catch (error) {
+      const wait = retryDelay(error);
+      if (wait === null || wait > LONGEST_WAIT || attempt === ATTEMPTS) throw error;
+      await sleep(wait);
+    }
+  }
+}
+
+/** All transactions from `start` to `end`, newest first, and how many pages they took. */
+async function transactions(history, start, end) {
+  const found = [];
+  let pages = 0;
+  for (; end > start; end -= WINDOW + SECOND) {
+    const request = {
+      page_size: 50,
+      start_time: timestamp(Math.max(start, end - WINDOW)),
+      end_time: timestamp(end),
+    };
+    // An empty token is the only sign of the end; a short page is not one.
+    do {
+      const page = await patiently(() => history.call('ListTransactions', request));
+      found.push(...page.transactions);
+      request.page_token = page.next_page_token;
+      pages += 1;
+    } while (request.page_token);
+  }
+  return { found, pages };
+}
+
+/** The newest transaction that has a receipt; only the details of one tell. */
+async function firstWithReceipt(history, found) {
+  for (const { transaction_id, type, status } of found) {
+    if (status !== 'TRANSACTION_STATUS_SUCCESS') continue;
+    const { transaction } = await patiently(() =>
+      history.call('GetTransaction', { transaction_id, type }),
+    );
+    if (transaction.features?.receipt_ready) return transaction;
+  }
+  throw new Error('no transaction has a receipt');
+}
+
+/** Writes the receipt to a file and returns its size. */
+async function saveReceipt(history, { transaction_id, type }, path) {
+  const parts = history.stream(
+    'DownloadReceipt',
+    { transaction_id, type, format: 'RECEIPT_FORMAT_PDF' },
+    DOWNLOAD_DEADLINE,
+  );
+  const file = createWriteStream(path);
+  await pipeline(parts, chunksOnly, file);
+  return file.bytesWritten;
+}
+
+/** The first part is a header; every further one holds a chunk. */
+async function* chunksOnly(parts) {
+  for await (const { payload, chunk } of parts) if (payload === 'chunk') yield chunk;
+}
+
+/** One line about a failed call, made of what a program can act on. */
+function explain(error) {
+  const status = statusDetails(error);
+  // Not the gateway's answer: no connection, for example.
+  if (!status) return `${codeName(error.code)} ${error.details ?? error.message}`;
+  const { ErrorInfo, BadRequest, RequestInfo } = status.details;
+  const parts = [codeName(error.code), ErrorInfo.reason];
+  for (const { field, description } of BadRequest?.field_violations ?? []) {
+    parts.push(`${field}: ${description}`);
+  }
+  const wait = retryDelay(error);
+  if (wait !== null) parts.push(`again in ${wait} ms`);
+  parts.push(`request ${RequestInfo.request_id}`);
+  return parts.join(' | ');
+}
+
+async function main(receiptFile) {
+  const profiles = client('profile', 'ProfileService');
+  const balances = client('balance', 'BalanceService');
+  const history = client('history', 'HistoryService');
+  try {
+    const { profile } = await profiles.call('GetProfile');
+    console.log(`wallet ${profile.auth_info.wallet}`);
+
+    for (const { alias, amount } of (await balances.call('ListBalances')).balances) {
+      // An absent amount is one QIWI did not tell, as for linked phones; it is not zero.
+      console.log(alias, amount ? moneyText(amount) : '(not told)');
+    }
+
+    const now = Date.now();
+    const { found, pages } = await transactions(history, now - 365 * DAY, now);
+    console.log(`${found.length} transactions in ${pages} pages`);
+    for (const { transaction_time, type_raw, status_raw, amount } of found.slice(0, 3)) {
+      console.log(`  ${transaction_time.raw} ${type_raw} ${status_raw} ${moneyText(amount)}`);
+    }
+
+    const chosen = await firstWithReceipt(history, found);
+    const size = await patiently(() => saveReceipt(history, chosen, receiptFile));
+    console.log(`receipt: ${size} bytes in ${receiptFile}`);
+
+    try {
+      await history.call('ListTransactions', { page_size: -1 });
+    } catch (error) {
+      console.log(`refused: ${explain(error)}`);
+    }
+  } finally {
+    for (const each of [profiles, balances, history]) each.close();
+  }
+}
+
+try {
+  await main(process.argv[2] ?? 'receipt.pdf');
+} catch (error) {
+  if (error.code === undefined) throw error;
+  console.error(`failed: ${explain(error)}`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,300 @@
+"""Calls the built gateway from outside: the examples and the clients' checks.
+
+Each group of programs gets a gateway of its own (`serve --sandbox`, every
+listener on a free port), because a check that makes the sandbox misbehave
+leaves breakers and cool-downs behind. A program passes when it exits 0, and
+where it is an example, when it also printed what the sandbox's seed says.
+Afterwards every gateway gets SIGTERM and has to exit 0.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+START_SECONDS = 20
+PROGRAM_SECONDS = 90
+STOP_SECONDS = 60
+
+# What the sandbox's demo wallet holds, as the README prints it.
+BALANCES = [
+    "qw_wallet_rub 12345.67 RUB",
+    "qw_wallet_usd 100.50 USD",
+    "qw_wallet_eur 0.70 EUR",
+]
+
+# A generic client that knows nothing but reflection.
+BUF_CURL = [
+    *("buf", "curl", "--http2-prior-knowledge", "--protocol", "grpc"),
+    *("-H", "x-qiwi-credential: demo"),
+    "http://{gateway}/qiwi.wallet.v1.BalanceService/ListBalances",
+]
+
+
+class Failed(Exception):
+    """A check did not hold; the text says which."""
+
+
+class Gateway:
+    """One `qiwi-gateway serve --sandbox` with its listeners on free ports."""
+
+    WANTED = ("grpc", "admin", "sandbox")
+
+    def __init__(self, binary: pathlib.Path, name: str, folder: pathlib.Path):
+        self.name = name
+        self.listening: dict[str, str] = {}
+        self.log = folder / f"gateway-{name}.log"
+        self.ready = threading.Event()
+        environment = os.environ | {
+            f"QIWI_GATEWAY_{section}__LISTEN": "127.0.0.1:0"
+            for section in ("GRPC", "NOTIFICATIONS", "ADMIN", "SANDBOX")
+        }
+        self.process = subprocess.Popen(
+            [binary, "serve", "--sandbox"],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self) -> None:
+        """Keeps the log and picks the bound addresses out of it."""
+        with self.log.open("w") as log:
+            for line in self.process.stdout:
+                log.write(line)
+                log.flush()
+                try:
+                    entry = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(entry, dict) and entry.get("event") == "listening":
+                    self.listening[entry["listener"]] = entry["address"]
+                    if all(name in self.listening for name in self.WANTED):
+                        self.ready.set()
+
+    def wait(self) -> None:
+        """Returns once every wanted listener is bound."""
+        deadline = time.monotonic() + START_SECONDS
+        while not self.ready.wait(0.05):
+            if self.process.poll() is not None:
+                self.reader.join(5)
+                raise Failed(f"gateway ended with {self.process.returncode}:\n{self.tail()}")
+            if time.monotonic() > deadline:
+                raise Failed(f"gateway bound only {self.listening}:\n{self.tail()}")
+
+    def environment(self) -> dict[str, str]:
+        """What the programs are told."""
+        return os.environ | {
+            "GATEWAY": self.listening["grpc"],
+            "GATEWAY_ADMIN": self.listening["admin"],
+            "SANDBOX": self.listening["sandbox"],
+            "PYTHONDONTWRITEBYTECODE": "1",
+            # A proxy of the machine is none of these calls' business.
+            "NO_PROXY": "127.0.0.1",
+            "no_proxy": "127.0.0.1",
+        }
+
+    def stop(self) -> None:
+        """Asks the gateway to end; `stopped` looks whether it did."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+
+    def stopped(self) -> None:
+        """Waits for the end after `stop` and demands exit 0."""
+        try:
+            status = self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise Failed(f"gateway still ran {STOP_SECONDS} s after SIGTERM:\n{self.tail()}")
+        if status != 0:
+            raise Failed(f"gateway ended with {status} after SIGTERM:\n{self.tail()}")
+
+    def tail(self) -> str:
+        """The last lines of the log."""
+        if not self.log.exists():
+            return "(no log)"
+        return "\n".join(self.log.read_text().splitlines()[-15:])
+
+
+def run(command: list[str], environment: dict[str, str], stdin: str | None = None) -> str:
+    """Runs one program from the root of the repository and returns what it printed."""
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        input=stdin if stdin is not None else "",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PROGRAM_SECONDS,
+    )
+    if done.returncode != 0:
+        raise Failed(f"exit {done.returncode}\n{done.stdout}")
+    return done.stdout
+
+
+def prints_balances(output: str) -> None:
+    """The first call prints the seeded balances exactly."""
+    if output.splitlines() != BALANCES:
+        raise Failed(f"printed\n{output}instead of\n" + "\n".join(BALANCES))
+
+
+def reads_wallet(output: str) -> None:
+    """The long example read the profile, the balances, a long history and a receipt."""
+    for line in BALANCES:
+        if line not in output:
+            raise Failed(f"no line {line!r} in\n{output}")
+    history = re.search(r"^(\d+) transactions in (\d+) pages$", output, re.MULTILINE)
+    if not history or int(history[1]) < 100 or int(history[2]) < 2:
+        raise Failed(f"no long history in\n{output}")
+    receipt = re.search(r"^receipt: (\d+) bytes in (.+)$", output, re.MULTILINE)
+    if not receipt:
+        raise Failed(f"no receipt in\n{output}")
+    file = pathlib.Path(receipt[2]).read_bytes()
+    if not file.startswith(b"%PDF") or len(file) != int(receipt[1]):
+        raise Failed(f"not a PDF of {receipt[1]} bytes: {file[:20]!r}")
+    if not re.search(r"^refused: INVALID_ARGUMENT .*REQUEST_INVALID.*page_size", output, re.MULTILINE):
+        raise Failed(f"no explained refusal in\n{output}")
+
+
+def answers_balances(output: str) -> None:
+    """A reply in JSON with an amount for each seeded balance."""
+    balances = json.loads(output)["balances"]
+    aliases = [balance["alias"] for balance in balances if "amount" in balance]
+    if aliases != [line.split()[0] for line in BALANCES]:
+        raise Failed(f"answered\n{output}")
+
+
+def readme_snippet() -> str:
+    """The README's first program, which has to be the file that is tested here."""
+    text = (ROOT / "README.md").read_text()
+    found = re.search(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    if not found:
+        raise Failed("README.md has no python block")
+    return found[1]
+
+
+def same_as_example() -> None:
+    """Copied text grows apart; this says so."""
+    if readme_snippet() != (ROOT / "examples/python/first_call.py").read_text():
+        raise Failed("README.md's python block is not examples/python/first_call.py")
+
+
+def prints_ok(output: str) -> None:
+    """A check program ends by saying how much it checked."""
+    if not re.search(r"^[1-9]\d* checks passed$", output, re.MULTILINE):
+        raise Failed(f"no count of checks in\n{output}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--binary", type=pathlib.Path, required=True)
+    parser.add_argument("--error-rows", type=pathlib.Path, required=True)
+    arguments = parser.parse_args()
+    python = sys.executable
+
+    groups = {
+        "examples": [
+            ("README snippet", [python, "-"], prints_balances),
+            ("first_call.py", [python, "examples/python/first_call.py"], prints_balances),
+            ("first_call.mjs", ["node", "examples/node/first_call.mjs"], prints_balances),
+            (
+                "read_wallet.py",
+                [python, "examples/python/read_wallet.py", "{scratch}/python.pdf"],
+                reads_wallet,
+            ),
+            (
+                "read_wallet.mjs",
+                ["node", "examples/node/read_wallet.mjs", "{scratch}/node.pdf"],
+                reads_wallet,
+            ),
+            ("check_money.py", [python, "tests/clients/python/check_money.py"], prints_ok),
+            ("check_money.mjs", ["node", "tests/clients/node/check_money.mjs"], prints_ok),
+            ("check_services.py", [python, "tests/clients/python/check_services.py"], prints_ok),
+            ("buf curl", BUF_CURL, answers_balances),
+        ],
+        "python": [
+            ("check_errors.py", [python, "tests/clients/python/check_errors.py"], prints_ok),
+        ],
+        "node": [
+            ("check_errors.mjs", ["node", "tests/clients/node/check_errors.mjs"], prints_ok),
+        ],
+    }
+    decoders = [
+        ("decode_details.py", [python, "tests/clients/python/decode_details.py"]),
+        ("decode_details.mjs", ["node", "tests/clients/node/decode_details.mjs"]),
+    ]
+
+    failures = 0
+
+    def check(name: str, body) -> None:
+        nonlocal failures
+        started = time.monotonic()
+        try:
+            said = body()
+        except (Failed, OSError, ValueError, KeyError, subprocess.TimeoutExpired) as error:
+            failures += 1
+            print(f"   FAILED {name}: {error}")
+        else:
+            count = re.search(r"^\d+ (checks passed|values decoded.*)$", said or "", re.MULTILINE)
+            taken = f"{time.monotonic() - started:.1f} s"
+            print(f"   ok     {name} ({taken}{', ' + count[0] if count else ''})", flush=True)
+
+    def program(gateway: Gateway, command: list[str], judge):
+        def body() -> str:
+            stdin = readme_snippet() if command[-1] == "-" else None
+            filled = [
+                word.format(scratch=scratch, gateway=gateway.listening["grpc"])
+                for word in map(str, command)
+            ]
+            output = run(filled, gateway.environment(), stdin)
+            judge(output)
+            return output
+
+        return body
+
+    with tempfile.TemporaryDirectory(prefix="qiwi-gateway-clients-") as folder:
+        scratch = pathlib.Path(folder)
+        gateways: list[Gateway] = []
+        try:
+            check("README snippet is first_call.py", same_as_example)
+            for group, programs in groups.items():
+                gateway = Gateway(arguments.binary.resolve(), group, scratch)
+                gateways.append(gateway)
+                check(f"gateway for {group} started", gateway.wait)
+                if not gateway.ready.is_set():
+                    continue
+                for name, command, judge in programs:
+                    check(name, program(gateway, command, judge))
+            # A gateway takes its time to drain; they do it side by side.
+            for gateway in gateways:
+                gateway.stop()
+            for gateway in gateways:
+                check(f"gateway for {gateway.name} ended on SIGTERM", gateway.stopped)
+        finally:
+            for gateway in gateways:
+                if gateway.process.poll() is None:
+                    gateway.process.kill()
+
+    for name, command in decoders:
+        check(name, lambda c=command: run(c, dict(os.environ), arguments.error_rows.read_text()))
+
+    if failures:
+        print(f"   {failures} client checks failed")
+        sys.exit(1)
+
+
+main()
