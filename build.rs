@@ -35,15 +35,16 @@ fn main() -> Outcome<()> {
     let encoded = compiler.encode_file_descriptor_set();
     fs::write(out.join("descriptors.bin"), without_source_info(&encoded)?)?;
 
+    let pool = DescriptorPool::decode(encoded.as_slice())?;
+    let messages: Vec<_> = ours(&pool).map(|message| format!(".{}", message.full_name())).collect();
     tonic_prost_build::configure()
         .build_server(false)
         .build_client(true)
-        .skip_debug(["."])
+        .skip_debug(messages)
         .bytes(".")
         .include_file("pb.rs")
         .compile_fds(compiler.file_descriptor_set())?;
 
-    let pool = DescriptorPool::decode(encoded.as_slice())?;
     fs::write(out.join("debug.rs"), debug(&pool)?)?;
     Ok(())
 }
@@ -62,34 +63,26 @@ fn find(folder: &Path, files: &mut Vec<PathBuf>) -> Outcome<()> {
 
 /// Reflection serves this; comments would only make the binary larger.
 fn without_source_info(encoded: &[u8]) -> Outcome<Vec<u8>> {
-    let mut pool = DescriptorPool::decode(encoded)?;
-    let mut set = Vec::new();
-    // Re-encoding each file keeps custom options, which live in prost_reflect's own types.
-    let files: Vec<_> = pool.files().map(|file| file.file_descriptor_proto().clone()).collect();
-    let _ = &mut pool;
-    let stripped = prost_types::FileDescriptorSet {
-        file: files
-            .into_iter()
-            .map(|mut file| {
-                file.source_code_info = None;
-                file
-            })
-            .collect(),
-    };
-    stripped.encode(&mut set)?;
-    Ok(set)
+    let mut set = prost_types::FileDescriptorSet::decode(encoded)?;
+    for file in &mut set.file {
+        file.source_code_info = None;
+    }
+    Ok(set.encode_to_vec())
 }
 
 /// `Debug` for every message of ours.
 fn debug(pool: &DescriptorPool) -> Outcome<String> {
     let option = pool.get_extension_by_name(OPTION).ok_or("the sensitivity option is missing")?;
     let mut code = String::new();
-    for message in pool.all_messages() {
-        if message.package_name().starts_with("qiwi.") && !message.is_map_entry() {
-            write_debug(&mut code, &message, &option)?;
-        }
+    for message in ours(pool) {
+        write_debug(&mut code, &message, &option)?;
     }
     Ok(code)
+}
+
+fn ours(pool: &DescriptorPool) -> impl Iterator<Item = MessageDescriptor> + '_ {
+    let of_ours = |message: &MessageDescriptor| message.package_name().starts_with("qiwi.");
+    pool.all_messages().filter(of_ours).filter(|message| !message.is_map_entry())
 }
 
 fn write_debug(
@@ -105,7 +98,10 @@ fn write_debug(
     let (name, modules) = path.split_last().ok_or("a message without a name")?;
     let modules = modules.join("::");
     writeln!(code, "impl ::core::fmt::Debug for {modules}::{name} {{")?;
-    writeln!(code, "  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {{")?;
+    writeln!(
+        code,
+        "  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {{"
+    )?;
     writeln!(code, "    let mut shown = f.debug_struct({name:?});")?;
     for field in message.fields() {
         let hidden = hidden(&field, option)?;

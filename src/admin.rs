@@ -68,11 +68,7 @@ impl AdminState {
     /// Adds a component or changes its state. Add those that start unready
     /// before [`AdminState::set_started`], or there is a moment without them.
     pub fn set_ready(&self, component: &'static str, ready: bool) {
-        let state = if ready {
-            Ok(())
-        } else {
-            Err("not ready".to_owned())
-        };
+        let state = if ready { Ok(()) } else { Err("not ready".to_owned()) };
         self.components.lock().insert(component, state);
     }
 
@@ -127,9 +123,7 @@ impl AdminState {
 
 impl fmt::Debug for AdminState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AdminState")
-            .field("readiness", &self.readiness())
-            .finish_non_exhaustive()
+        f.debug_struct("AdminState").field("readiness", &self.readiness()).finish_non_exhaustive()
     }
 }
 
@@ -173,27 +167,19 @@ pub fn start(listen: SocketAddr, state: Arc<AdminState>) -> io::Result<AdminHand
     let listener = std::net::TcpListener::bind(listen)?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let listener = {
         let _entered = runtime.enter();
         tokio::net::TcpListener::from_std(listener)?
     };
     let (stop, asked_to_stop) = oneshot::channel();
     let (ended, stopped) = oneshot::channel();
-    std::thread::Builder::new()
-        .name("admin".to_owned())
-        .spawn(move || {
-            runtime.block_on(serve(listener, state, asked_to_stop));
-            drop(runtime);
-            let _ = ended.send(());
-        })?;
-    Ok(AdminHandle {
-        address,
-        stop: Some(stop),
-        stopped,
-    })
+    std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
+        runtime.block_on(serve(listener, state, asked_to_stop));
+        drop(runtime);
+        let _ = ended.send(());
+    })?;
+    Ok(AdminHandle { address, stop: Some(stop), stopped })
 }
 
 async fn serve(
@@ -250,11 +236,7 @@ async fn metrics(State(state): State<Arc<AdminState>>) -> Response {
 }
 
 fn code(well: bool) -> StatusCode {
-    if well {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    }
+    if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
 #[cfg(test)]
@@ -275,23 +257,13 @@ mod tests {
     /// Status, headers and body of one request.
     fn fetch(address: SocketAddr, path: &str) -> (u16, String, String) {
         let mut stream = TcpStream::connect(address).expect("connected");
-        stream
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .expect("supported");
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
-        )
-        .expect("sent");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("supported");
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .expect("sent");
         let mut reply = String::new();
         stream.read_to_string(&mut reply).expect("answered");
         let (head, body) = reply.split_once("\r\n\r\n").expect("a response");
-        let status = head
-            .split(' ')
-            .nth(1)
-            .expect("status")
-            .parse()
-            .expect("number");
+        let status = head.split(' ').nth(1).expect("status").parse().expect("number");
         (status, head.to_ascii_lowercase(), body.to_owned())
     }
 
@@ -352,10 +324,7 @@ mod tests {
         let (_state, handle) = started(Duration::from_secs(10));
         let (status, head, body) = fetch(handle.address, "/metrics");
         assert_eq!((status, body.as_str()), (200, "qiwi_up 1\n"));
-        assert!(
-            head.contains("content-type: text/plain; version=0.0.4"),
-            "{head}"
-        );
+        assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
         assert_eq!(fetch(handle.address, "/else").0, 404);
     }
 

@@ -112,7 +112,10 @@ impl AnswerCache {
             && !accepted.is_zero()
             && entry.fetched.elapsed() <= accepted
         {
-            return Ok((Loaded { frame: entry.frame.clone(), attempts: 0, keep: true }, CacheOutcome::Hit));
+            return Ok((
+                Loaded { frame: entry.frame.clone(), attempts: 0, keep: true },
+                CacheOutcome::Hit,
+            ));
         }
         let outcome = if accepted.is_zero() {
             self.load(key, load()).await
@@ -120,8 +123,9 @@ impl AnswerCache {
             let flight = self.flight(key, load);
             match tokio::time::timeout_at(deadline, landed(flight)).await {
                 Ok(outcome) => outcome,
-                Err(_) => Err(Error::new(&reason::DEADLINE_EXCEEDED)
-                    .sent(crate::error::Sent::Unknown)),
+                Err(_) => {
+                    Err(Error::new(&reason::DEADLINE_EXCEEDED).sent(crate::error::Sent::Unknown))
+                }
             }
         };
         match (outcome, kept) {
@@ -131,7 +135,10 @@ impl AnswerCache {
                     && error.reason().decision == Decision::Later
                     && entry.fetched.elapsed() <= self.hard =>
             {
-                Ok((Loaded { frame: entry.frame.clone(), attempts: 0, keep: true }, CacheOutcome::Stale))
+                Ok((
+                    Loaded { frame: entry.frame.clone(), attempts: 0, keep: true },
+                    CacheOutcome::Stale,
+                ))
             }
             (Err(error), _) => Err(error),
         }

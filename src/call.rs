@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::credentials::{Caller, Credential};
 use crate::operations::Row;
-use crate::telemetry::SpanHandle;
+use crate::telemetry::{SpanHandle, TraceText};
 
 /// A call as the layers of the inbound edge pass it on, each filling in what it is there for.
 pub struct Inbound {
@@ -81,8 +81,9 @@ impl CacheOutcome {
 pub struct Journal {
     /// The id the caller sent or was given.
     pub request_id: HeaderValue,
-    /// The server span.
-    pub span: SpanHandle,
+    /// The trace the call belongs to, as text.
+    pub trace_id: Option<TraceText>,
+    span: Mutex<Option<SpanHandle>>,
     /// Upstream attempts.
     pub attempts: AtomicU32,
     cache: AtomicU8,
@@ -109,7 +110,8 @@ impl Journal {
     pub fn new(request_id: HeaderValue, span: SpanHandle) -> Self {
         Self {
             request_id,
-            span,
+            trace_id: span.trace_id(),
+            span: Mutex::new(Some(span)),
             attempts: AtomicU32::new(0),
             cache: AtomicU8::new(CacheOutcome::None as u8),
             reason: Mutex::default(),
@@ -121,6 +123,35 @@ impl Journal {
     /// The request id as text.
     pub fn request_id(&self) -> &str {
         self.request_id.to_str().unwrap_or_default()
+    }
+
+    /// The trace id as text.
+    pub fn trace_id(&self) -> Option<&str> {
+        self.trace_id.as_ref().map(TraceText::as_str)
+    }
+
+    /// The span of one attempt, below the call's own while that is open.
+    pub fn attempt_span(
+        &self,
+        verb: &'static str,
+        template: &'static str,
+        host: &str,
+        port: u16,
+        resend: u32,
+    ) -> SpanHandle {
+        match &*self.span.lock() {
+            Some(span) => span.attempt(verb, template, host, port, resend),
+            // A question that outlived the call that asked it first.
+            None => SpanHandle::none(),
+        }
+    }
+
+    /// Ends the call's span.
+    pub fn finish_span(&self, code: &'static str, reason: Option<&'static str>) {
+        let span = self.span.lock().take();
+        if let Some(span) = span {
+            span.finish_server(code, reason);
+        }
     }
 
     /// Notes where the answer came from.
@@ -154,11 +185,7 @@ impl Journal {
     }
 
     /// Notes who called and with whose rights.
-    pub fn set_identity(
-        &self,
-        caller: Option<&Arc<Caller>>,
-        credential: Option<&Arc<Credential>>,
-    ) {
+    pub fn set_identity(&self, caller: Option<&Arc<Caller>>, credential: Option<&Arc<Credential>>) {
         if let Some(caller) = caller {
             *self.caller.lock() = Some(Arc::clone(caller));
         }

@@ -141,10 +141,7 @@ config! {
 /// is reported like any other wrong value instead of ending the process.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().map(|(name, value)| {
-        (
-            name.to_string_lossy().into_owned(),
-            value.to_string_lossy().into_owned(),
-        )
+        (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
     })
 }
 
@@ -212,11 +209,7 @@ impl Config {
         mistakes.extend(between.into_iter().filter(|mistake| {
             !wrong.contains(&mistake.key) && !mistake.with.iter().any(|key| wrong.contains(key))
         }));
-        if mistakes.is_empty() {
-            Ok(config)
-        } else {
-            Err(Mistakes(mistakes))
-        }
+        if mistakes.is_empty() { Ok(config) } else { Err(Mistakes(mistakes)) }
     }
 
     fn read_credential(&mut self, name: String, found: Found, mistakes: &mut Vec<Mistake>) {
@@ -230,13 +223,7 @@ impl Config {
     fn read_caller(&mut self, name: String, found: Found, mistakes: &mut Vec<Mistake>) {
         let path = format!("callers.{name}");
         refuse_name(&path, &name, &found, mistakes);
-        let caller = read(
-            &path,
-            found,
-            mistakes,
-            &mut self.origins,
-            named::caller_hint,
-        );
+        let caller = read(&path, found, mistakes, &mut self.origins, named::caller_hint);
         self.callers.insert(name, caller);
     }
 
@@ -263,10 +250,7 @@ impl Config {
             let text = near.map_or_else(
                 || "unknown section".to_owned(),
                 |near| {
-                    format!(
-                        "unknown section; did you mean {}?",
-                        variable(&format!("{near}.{key}"))
-                    )
+                    format!("unknown section; did you mean {}?", variable(&format!("{near}.{key}")))
                 },
             );
             mistakes.push(Mistake::new(path, entry.origin, text));
@@ -291,11 +275,7 @@ impl Config {
     /// Whether a credential or caller names this variable as the place of its secret.
     fn names_variable(&self, variable: &str) -> bool {
         let credentials = self.credentials.values().flat_map(|credential| {
-            [
-                &credential.token_env,
-                &credential.secret_env,
-                &credential.webhook_key_env,
-            ]
+            [&credential.token_env, &credential.secret_env, &credential.webhook_key_env]
         });
         let callers = self.callers.values().map(|caller| &caller.key_env);
         credentials

@@ -398,7 +398,10 @@ mod tests {
             assert!(names.insert(reason.name), "{} twice", reason.name);
             assert!(reason.name.len() <= 63);
             assert!(
-                reason.name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+                reason
+                    .name
+                    .chars()
+                    .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
             );
             assert!(reason.message.ends_with('.'), "{}", reason.name);
         }

@@ -60,7 +60,7 @@ impl Gateway {
         ca: Option<Vec<u8>>,
     ) -> Result<Self, ClientError> {
         Ok(Self {
-            upstream: Upstream::new(&config, Arc::clone(&credentials), Arc::clone(&metrics), ca)?,
+            upstream: Upstream::new(&config, &metrics, ca)?,
             cache: Arc::new(AnswerCache::new(&config.cache)),
             credentials,
             wallets: Wallets::new(),
@@ -129,12 +129,13 @@ impl Gateway {
         Ok(frame::stream(&headers, stream))
     }
 
-    async fn read<T: prost::Message + Default>(
+    async fn read<T: prost::Message + Default + 'static>(
         &self,
         call: Inbound,
     ) -> Result<(http::HeaderMap, Context, T), Error> {
-        let Inbound { parts, body, row, deadline, single_attempt, caller, credential, journal, .. } =
-            call;
+        let Inbound {
+            parts, body, row, deadline, single_attempt, caller, credential, journal, ..
+        } = call;
         let size_max = self.config.grpc.message_max.bytes();
         let request = frame::read(&parts.headers, body, size_max).await?;
         let cx = Context { row, deadline, single_attempt, caller, credential, journal };
@@ -235,15 +236,21 @@ impl Gateway {
     ) -> Result<Bytes, Error> {
         let target = question.target(route, wallet)?;
         let credential = self.usable(cx.credential.as_ref())?;
-        let ask =
-            ask(cx, route, &target, question.body(), credential.as_ref(), wallet, deadline);
+        let ask = ask(cx, route, &target, question.body(), credential.as_ref(), wallet, deadline);
         match self.upstream.ask(&ask).await {
             Err(error) if *error.reason() == reason::TOKEN_REJECTED => {
                 let Some(renewed) = self.renewed(credential.as_ref()).await else {
                     return Err(error);
                 };
-                let ask =
-                    self::ask(cx, route, &target, question.body(), Some(&renewed), wallet, deadline);
+                let ask = self::ask(
+                    cx,
+                    route,
+                    &target,
+                    question.body(),
+                    Some(&renewed),
+                    wallet,
+                    deadline,
+                );
                 self.upstream.ask(&ask).await
             }
             outcome => outcome,
@@ -498,7 +505,6 @@ fn ask<'a>(
         subjects: Subject::of(credential.map(|credential| &**credential), wallet),
         deadline,
         single_attempt: cx.single_attempt,
-        attempts: &cx.journal.attempts,
-        span: &cx.journal.span,
+        journal: &cx.journal,
     }
 }

@@ -7,21 +7,20 @@
 
 pub mod config;
 
-pub mod policy;
 pub mod operation;
 pub mod operations;
+pub mod policy;
 
-pub mod server;
-pub mod edge;
-pub mod call;
-pub mod gateway;
 pub mod cache;
-pub mod wallets;
+pub mod call;
+pub mod edge;
+pub mod gateway;
 pub mod page;
+pub mod server;
 pub mod upstream;
+pub mod wallets;
 
 pub mod wallet;
-pub mod admin_api;
 
 pub mod credentials;
 pub mod error;
@@ -29,8 +28,8 @@ pub mod money;
 pub mod redact;
 pub mod time;
 
-pub mod telemetry;
 pub mod admin;
+pub mod telemetry;
 
 pub mod sandbox;
 
@@ -45,6 +44,7 @@ pub mod sandbox;
 )]
 pub mod pb {
     include!(concat!(env!("OUT_DIR"), "/pb.rs"));
+    pub use qiwi::{admin, r#type, wallet};
     // Debug that hides what `sensitivity` marks PERSONAL or SECRET.
     include!(concat!(env!("OUT_DIR"), "/debug.rs"));
 

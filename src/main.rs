@@ -1,1 +1,253 @@
-fn main() {}
+//! The command line: `serve`, `sandbox`, `check-config`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use qiwi_gateway::config::{Config, CredentialConfig, Mistakes, Variable};
+use qiwi_gateway::credentials::{Kind, Wallet};
+use qiwi_gateway::operations;
+use qiwi_gateway::sandbox::{Sandbox, SandboxConfig, demo};
+use qiwi_gateway::server::Server;
+use qiwi_gateway::telemetry::{self, LogOutput, Telemetry, TelemetrySettings};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+// The system's allocator costs a quarter more instructions for each call: it consolidates and
+// splits the short-lived buffers of h2 and prost again and again. mimalloc keeps size classes per
+// thread. The libraries and tests use whatever their own program chooses.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The environment variable that holds the sandbox's demo token.
+const DEMO_TOKEN: &str = "QIWI_GATEWAY_DEMO_TOKEN";
+
+#[derive(Parser)]
+#[command(name = "qiwi-gateway", version, about = "A gRPC gateway in front of QIWI.")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves the gateway until it is asked to stop.
+    Serve(Serve),
+    /// Serves the sandbox alone: a stateful fake of QIWI for tests.
+    Sandbox(SandboxOnly),
+    /// Checks the configuration and prints it, secrets left out.
+    CheckConfig(Check),
+}
+
+#[derive(Args)]
+struct Serve {
+    /// Configuration file (TOML); environment variables override it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Serves against an embedded sandbox with a credential called `demo`.
+    #[arg(long)]
+    sandbox: bool,
+}
+
+#[derive(Args)]
+struct SandboxOnly {
+    /// Address to listen on.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
+    listen: SocketAddr,
+}
+
+#[derive(Args)]
+struct Check {
+    /// Configuration file (TOML); environment variables override it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Treats warnings as mistakes.
+    #[arg(long)]
+    strict: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Command::CheckConfig(check) = arguments.command {
+        return check_config(&check);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("the runtime cannot start: {error}")),
+    };
+    let code = match arguments.command {
+        Command::Serve(serve) => runtime.block_on(self::serve(serve)),
+        Command::Sandbox(sandbox) => runtime.block_on(self::sandbox(sandbox.listen)),
+        Command::CheckConfig(_) => ExitCode::SUCCESS,
+    };
+    // Nothing may hold up the end of the process any more.
+    runtime.shutdown_background();
+    code
+}
+
+async fn serve(serve: Serve) -> ExitCode {
+    let mut config = match load(serve.config.as_deref()) {
+        Ok(config) => config,
+        Err(mistakes) => return fail(&mistakes.to_string()),
+    };
+    let telemetry = match telemetry(&config) {
+        Ok(telemetry) => telemetry,
+        Err(problem) => return fail(&problem),
+    };
+    let (mut terminate, mut interrupt) =
+        match (signals(SignalKind::terminate()), signals(SignalKind::interrupt())) {
+            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+            (Err(problem), _) | (_, Err(problem)) => return fail(&problem),
+        };
+    let flush = config.drain.telemetry_flush;
+    let sandbox = if serve.sandbox {
+        match embedded(&mut config).await {
+            Ok(sandbox) => Some(sandbox),
+            Err(problem) => return fail(&problem),
+        }
+    } else {
+        None
+    };
+    let (_, warnings) = config.check();
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let env = |name: &str| {
+        if name == DEMO_TOKEN && std::env::var_os(name).is_none() {
+            return Some(demo::WALLET_TOKEN.to_owned());
+        }
+        std::env::var(name).ok()
+    };
+    let server = match Server::start(config, &telemetry, env).await {
+        Ok(server) => server,
+        Err(error) => {
+            telemetry.flush(flush);
+            return fail(&error.to_string());
+        }
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    server
+        .shutdown(async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        })
+        .await;
+    if let Some(sandbox) = sandbox {
+        sandbox.shutdown().await;
+    }
+    telemetry.shutdown(flush).await;
+    ExitCode::SUCCESS
+}
+
+/// Starts the sandbox inside this process and points the configuration at it.
+async fn embedded(config: &mut Config) -> Result<Sandbox, String> {
+    let listen = config.sandbox.listen;
+    let sandbox = Sandbox::start(SandboxConfig { listen, ..SandboxConfig::default() })
+        .await
+        .map_err(|error| format!("cannot listen on {listen} for sandbox: {error}"))?;
+    telemetry::listening("sandbox", sandbox.address());
+    let url = format!("http://{}", sandbox.address());
+    let base = qiwi_gateway::config::BaseUrl::parse(&url)
+        .ok_or_else(|| format!("the sandbox's own address {url} is not a URL"))?;
+    let upstream = &mut config.upstream;
+    upstream.edge_url = base.clone();
+    upstream.site_url = base.clone();
+    upstream.bill_url = base;
+    config.credentials.entry("demo".to_owned()).or_insert_with(|| CredentialConfig {
+        kind: Kind::Wallet,
+        wallet: Wallet::parse(demo::WALLET),
+        token_env: Some(Variable(DEMO_TOKEN.to_owned())),
+        ..CredentialConfig::default()
+    });
+    Ok(sandbox)
+}
+
+async fn sandbox(listen: SocketAddr) -> ExitCode {
+    let telemetry = match telemetry(&Config::default()) {
+        Ok(telemetry) => telemetry,
+        Err(problem) => return fail(&problem),
+    };
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signals(SignalKind::terminate()), signals(SignalKind::interrupt()))
+    else {
+        return fail("signals cannot be received");
+    };
+    match Sandbox::start(SandboxConfig { listen, ..SandboxConfig::default() }).await {
+        Ok(sandbox) => {
+            telemetry::listening("sandbox", sandbox.address());
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            sandbox.shutdown().await;
+        }
+        Err(error) => return fail(&format!("cannot listen on {listen} for sandbox: {error}")),
+    }
+    telemetry.shutdown(Config::default().drain.telemetry_flush).await;
+    ExitCode::SUCCESS
+}
+
+fn check_config(check: &Check) -> ExitCode {
+    let config = match load(check.config.as_deref()) {
+        Ok(config) => config,
+        Err(mistakes) => return fail(&mistakes.to_string()),
+    };
+    let secrets = qiwi_gateway::server::check(&config, |name| std::env::var(name).ok());
+    if let Err(error) = secrets {
+        return fail(&error.to_string());
+    }
+    let (_, warnings) = config.check();
+    print(&config.dump_redacted());
+    for warning in &warnings {
+        complain(&format!("warning: {warning}"));
+    }
+    if check.strict && !warnings.is_empty() {
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn load(file: Option<&std::path::Path>) -> Result<Config, Mistakes> {
+    Config::load(file, qiwi_gateway::config::environment())
+}
+
+fn telemetry(config: &Config) -> Result<Telemetry, String> {
+    let settings = TelemetrySettings {
+        log_filter: config.telemetry.log_filter.clone(),
+        otlp: config.telemetry.otlp.enabled(|name| std::env::var_os(name).is_some()),
+        sample_read_percent: config.telemetry.sample_read_percent.get() as u8,
+        metric_interval: config.telemetry.metric_interval,
+        service_name: config.telemetry.service_name.clone(),
+        service_version: env!("CARGO_PKG_VERSION").to_owned(),
+        methods: operations::all().iter().map(|row| row.policy.rpc).collect(),
+        log_output: LogOutput::Stdout,
+        ..TelemetrySettings::default()
+    };
+    let telemetry = telemetry::init(&settings).map_err(|error| error.to_string())?;
+    telemetry.install().map_err(|error| error.to_string())?;
+    Ok(telemetry)
+}
+
+fn signals(kind: SignalKind) -> Result<Signal, String> {
+    signal(kind).map_err(|error| format!("signals cannot be received: {error}"))
+}
+
+#[allow(clippy::print_stdout)]
+fn print(text: &str) {
+    print!("{text}");
+}
+
+#[allow(clippy::print_stderr)]
+fn complain(text: &str) {
+    eprintln!("{text}");
+}
+
+fn fail(problem: &str) -> ExitCode {
+    complain(problem);
+    ExitCode::FAILURE
+}

@@ -97,18 +97,10 @@ impl Access {
             (Self::Open | Self::Admin, _) => Ok(()),
             (Self::Wallet { scopes, .. }, Kind::Wallet)
             | (Self::P2pOrWallet { wallet_scopes: scopes }, Kind::Wallet) => {
-                if granted.contains(scopes) {
-                    Ok(())
-                } else {
-                    Err(Denial::Scope(scopes))
-                }
+                if granted.contains(scopes) { Ok(()) } else { Err(Denial::Scope(scopes)) }
             }
             (Self::Wallet { information: true, scopes }, Kind::Information) => {
-                if granted.contains(scopes) {
-                    Ok(())
-                } else {
-                    Err(Denial::Scope(scopes))
-                }
+                if granted.contains(scopes) { Ok(()) } else { Err(Denial::Scope(scopes)) }
             }
             (Self::P2pOrWallet { .. }, Kind::P2p) => Ok(()),
             (Self::Wallet { scopes, information: false }, Kind::Information) => {

@@ -105,11 +105,7 @@ fn leading_number(text: &str) -> Number<'_> {
     }
     let grouped = digits >= GROUPED_DIGITS_MIN;
     let (text, rest) = text.split_at(if grouped { end } else { run_end });
-    Number {
-        text,
-        rest,
-        hidden: grouped || run_digits >= RUN_DIGITS_MIN,
-    }
+    Number { text, rest, hidden: grouped || run_digits >= RUN_DIGITS_MIN }
 }
 
 #[cfg(test)]
@@ -151,10 +147,7 @@ mod tests {
     #[test]
     fn phones_and_cards_written_in_groups_are_masked() {
         check_masked("+7 (900) 000-00-01.", "+***.");
-        check_masked(
-            "карта 4111 1111 1111 1111 не найдена",
-            "карта *** не найдена",
-        );
+        check_masked("карта 4111 1111 1111 1111 не найдена", "карта *** не найдена");
         check_masked("7-900-000-00-01", "***");
     }
 

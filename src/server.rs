@@ -31,12 +31,12 @@ use crate::admin::{self, AdminHandle, AdminState};
 use crate::call::Inbound;
 use crate::config::Config;
 use crate::credentials::{Callers, Credentials};
+use crate::edge::Outbound;
 use crate::edge::admission::{Admission, AdmissionLayer};
 use crate::edge::deadline::DeadlineLayer;
 use crate::edge::identity::{Identities, IdentityLayer};
 use crate::edge::panic::CatchPanicLayer;
 use crate::edge::record::RecordLayer;
-use crate::edge::Outbound;
 use crate::error::Error;
 use crate::gateway::Gateway;
 use crate::operations;
@@ -149,21 +149,18 @@ impl Server {
         let (phase, phases) = watch::channel(Phase::Serving);
         let inner = Inner {
             stack,
-            health: health_service,
+            health: connection::erase(health_service),
             reflection: reflection(config.grpc.reflection),
             tracing: telemetry.tracing(),
             metrics: Arc::clone(&metrics),
             phases,
         };
         let connections = TaskTracker::new();
-        tokio::spawn(listener::accept(
-            listener,
-            inner,
-            Arc::clone(&config),
-            connections.clone(),
-        ));
+        tokio::spawn(listener::accept(listener, inner, Arc::clone(&config), connections.clone()));
         let background = CancellationToken::new();
-        tokio::spawn(background.clone().run_until_cancelled_owned(admin::heartbeat(Arc::clone(&state))));
+        tokio::spawn(
+            background.clone().run_until_cancelled_owned(admin::heartbeat(Arc::clone(&state))),
+        );
         tokio::spawn(Arc::clone(&credentials).watch(RELOAD_EVERY, background.clone()));
         tokio::spawn(background.clone().run_until_cancelled_owned(tidy(gateway)));
         telemetry::listening("grpc", grpc);
@@ -278,6 +275,18 @@ fn reflection(enabled: bool) -> Option<connection::Reflection> {
     }
 }
 
+/// Reads everything a start would read, and starts nothing.
+///
+/// # Errors
+/// As [`Server::start`].
+pub fn check(config: &Config, env: impl Fn(&str) -> Option<String>) -> Result<(), StartError> {
+    Credentials::load(config, &env)?;
+    Callers::load(config, &env)?;
+    page_keys(config)?;
+    ca(config)?;
+    Ok(())
+}
+
 async fn tidy(gateway: Arc<Gateway>) {
     loop {
         tokio::time::sleep(TIDY_EVERY).await;
@@ -310,11 +319,6 @@ fn page_keys(config: &Config) -> Result<Vec<[u8; 32]>, StartError> {
     }
 }
 
-fn listen_error(
-    listener: &'static str,
-    address: SocketAddr,
-    source: std::io::Error,
-) -> StartError {
+fn listen_error(listener: &'static str, address: SocketAddr, source: std::io::Error) -> StartError {
     StartError::Listen { listener, address, source }
 }
-

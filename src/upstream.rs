@@ -13,7 +13,7 @@ pub mod refusal;
 pub mod subject;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,6 +22,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tower::retry::budget::{Budget as _, TpsBudget};
 
+use crate::call::Journal;
 use crate::config::Config;
 use crate::credentials::Credential;
 use crate::error::{Error, Sent, reason};
@@ -80,10 +81,8 @@ pub struct Ask<'a> {
     pub deadline: Instant,
     /// Set when the caller itself repeats: retry at one level only.
     pub single_attempt: bool,
-    /// How many attempts went out, told as they go.
-    pub attempts: &'a AtomicU32,
-    /// The call's span.
-    pub span: &'a SpanHandle,
+    /// Where attempts are noted, and the span they belong to.
+    pub journal: &'a Journal,
 }
 
 /// What one attempt brought.
@@ -99,18 +98,18 @@ impl Upstream {
     /// When the CA certificates are unusable.
     pub fn new(
         config: &Config,
-        metrics: Arc<Metrics>,
+        metrics: &Arc<Metrics>,
         ca: Option<Vec<u8>>,
     ) -> Result<Self, ClientError> {
         let hosts = Host::ALL
             .into_iter()
-            .map(|host| HostLine::new(host, config, &metrics, ca.clone()))
+            .map(|host| HostLine::new(host, config, metrics, ca.clone()))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             hosts,
             limiter: HistoryLimiter::new(&config.limit),
             cooldowns: Cooldowns::new(config.cooldown.clone()),
-            metrics,
+            metrics: Arc::clone(metrics),
             settings: Settings {
                 upstream: config.upstream.clone(),
                 retry: config.retry.clone(),
@@ -209,29 +208,27 @@ impl Upstream {
             (Error::new(&reason::GATEWAY_PANIC).log("an area has no breaker"), false)
         })?;
         let permit = breaker.admit(ask.class).map_err(|wait| {
-            let error =
-                Error::new(&reason::UPSTREAM_CIRCUIT_OPEN).retry_after(wait).sent(Sent::No);
+            let error = Error::new(&reason::UPSTREAM_CIRCUIT_OPEN).retry_after(wait).sent(Sent::No);
             (error, false)
         })?;
-        let _place = line.place(ask.deadline, self.settings.place_wait_max).await.ok_or_else(
-            || {
+        let _place =
+            line.place(ask.deadline, self.settings.place_wait_max).await.ok_or_else(|| {
                 self.metrics.shed("upstream_places");
                 let error = Error::new(&reason::GATEWAY_OVERLOADED)
                     .retry_after(Duration::from_millis(100))
                     .sent(Sent::No)
                     .log("no free place at the upstream host");
                 (error, false)
-            },
-        )?;
+            })?;
         let left = ask.deadline.saturating_duration_since(Instant::now());
         if left < self.settings.upstream.attempt_min.min(Duration::from_millis(50)) {
             return Err((deadline_exceeded(ask, Sent::No), false));
         }
-        ask.attempts.fetch_add(1, Ordering::Relaxed);
+        ask.journal.attempts.fetch_add(1, Ordering::Relaxed);
         let started = Instant::now();
         let (host, port) = line.client.address();
         let verb = ask.route.verb.as_str();
-        let span = ask.span.attempt(verb, ask.route.path, host, port, number - 1);
+        let span = ask.journal.attempt_span(verb, ask.route.path, host, port, number - 1);
         let outcome = self.wire(line, ask, &span, left).await;
         let (label, status) = match &outcome {
             Ok(Received::Whole(answer)) => ("answered", Some(answer.status)),
@@ -245,7 +242,7 @@ impl Upstream {
         self.metrics.attempt(line.host.as_str(), area.as_str(), verb, label, status, seconds);
         span.finish_attempt(match status {
             Some(status) => AttemptOutcome::Status(status),
-            None => AttemptOutcome::Failed(label),
+            None => AttemptOutcome::Error(label),
         });
         permit.report(self.verdict(&outcome, ask));
         self.judge(ask, outcome, started)
@@ -262,7 +259,7 @@ impl Upstream {
                     .retry_after(left)
                     .quota(format!("qiwi:{}", area.as_str()), "The wallet cools down.")
                     .sent(Sent::No)
-                    .attempts(ask.attempts.load(Ordering::Relaxed)));
+                    .attempts(ask.journal.attempts.load(Ordering::Relaxed)));
             }
         };
         if area != Area::History {
@@ -282,7 +279,7 @@ impl Upstream {
                     .retry_after(wait.mul_f64(1.0 + 0.2 * jitter()))
                     .quota("gateway:history", "Requests of one wallet are paced.")
                     .sent(Sent::No)
-                    .attempts(ask.attempts.load(Ordering::Relaxed)));
+                    .attempts(ask.journal.attempts.load(Ordering::Relaxed)));
             }
             waited += wait;
             tokio::time::sleep(wait).await;
@@ -347,7 +344,7 @@ impl Upstream {
         started: Instant,
     ) -> Result<Received, (Error, bool)> {
         let area = ask.route.area;
-        let attempts = ask.attempts.load(Ordering::Relaxed);
+        let attempts = ask.journal.attempts.load(Ordering::Relaxed);
         let answer = match outcome {
             Ok(Received::Open(answer)) => {
                 self.cooldowns.succeeded(ask.subjects, area, started);
@@ -512,7 +509,7 @@ fn explain_failure(ask: &Ask<'_>, failure: Failure) -> (Error, bool) {
 
 /// The caller's time is over.
 pub fn deadline_exceeded(ask: &Ask<'_>, sent: Sent) -> Error {
-    let attempts = ask.attempts.load(Ordering::Relaxed);
+    let attempts = ask.journal.attempts.load(Ordering::Relaxed);
     // An earlier attempt may have reached QIWI even if this one did not.
     let sent = if attempts > 0 { Sent::Unknown } else { sent };
     Error::new(&reason::DEADLINE_EXCEEDED).sent(sent).attempts(attempts)

@@ -4,12 +4,5 @@
 //! between that and the messages. It does no IO.
 
 pub mod balance;
-pub mod history;
-pub mod identification;
-pub mod invoice;
-pub mod limit;
-pub mod master;
-pub mod payment;
+
 pub mod profile;
-pub mod provider;
-pub mod webhook;

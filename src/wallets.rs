@@ -75,7 +75,7 @@ pub async fn owner(gateway: &Gateway, cx: &Context) -> Result<Wallet, Error> {
         .and_then(|profile| {
             let contract = profile.contract_info.map(|info| info.contract_id);
             let person = profile.auth_info.map(|info| info.wallet);
-            [contract, person].into_iter().flatten().find_map(|text| Wallet::parse(&text).ok())
+            [contract, person].into_iter().flatten().find_map(|text| Wallet::parse(&text))
         })
         .ok_or_else(unknown)
 }

@@ -42,24 +42,16 @@ impl Client {
             "reqwest" => {
                 // Without a default provider reqwest refuses to build; an earlier one is as good.
                 let _earlier = rustls::crypto::ring::default_provider().install_default();
-                Kind::Reqwest(
-                    reqwest::Client::builder()
-                        .build()
-                        .map_err(io::Error::other)?,
-                )
+                Kind::Reqwest(reqwest::Client::builder().build().map_err(io::Error::other)?)
             }
-            "legacy" => Kind::Legacy(Box::new(
-                legacy::Client::builder(TokioExecutor::new()).build_http(),
-            )),
+            "legacy" => {
+                Kind::Legacy(Box::new(legacy::Client::builder(TokioExecutor::new()).build_http()))
+            }
             "pool" => Kind::Pool(Arc::default()),
             "socket" => Kind::Socket(Arc::default()),
             other => return Err(io::Error::other(format!("no client is called {other}"))),
         };
-        Ok(Self {
-            base: format!("http://{authority}").into(),
-            authority: authority.into(),
-            kind,
-        })
+        Ok(Self { base: format!("http://{authority}").into(), authority: authority.into(), kind })
     }
 
     /// Reads a path with the caller's `authorization` value.

@@ -27,12 +27,7 @@ pub(crate) struct Cork {
 impl Cork {
     /// Wraps a socket.
     pub(crate) fn new(socket: TcpStream) -> Self {
-        Self {
-            socket,
-            gathered: Vec::with_capacity(GATHERED_MAX),
-            written: 0,
-            stepped_back: false,
-        }
+        Self { socket, gathered: Vec::with_capacity(GATHERED_MAX), written: 0, stepped_back: false }
     }
 
     fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -26,11 +26,7 @@ impl Direct {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
         request.push_str("accept: application/json\r\n\r\n");
-        Ok(Self {
-            socket,
-            request: request.into_bytes(),
-            open: Mutex::default(),
-        })
+        Ok(Self { socket, request: request.into_bytes(), open: Mutex::default() })
     }
 
     fn open(&self) -> std::sync::MutexGuard<'_, VecDeque<Instant>> {

@@ -31,10 +31,7 @@ impl Gateway {
             command.env(format!("QIWI_GATEWAY_{listener}__LISTEN"), "127.0.0.1:0");
         }
         command
-            .env(
-                "QIWI_GATEWAY_UPSTREAM__EDGE_URL",
-                format!("http://{upstream}"),
-            )
+            .env("QIWI_GATEWAY_UPSTREAM__EDGE_URL", format!("http://{upstream}"))
             .env("QIWI_GATEWAY_STATE__ENGINE", "memory")
             .envs(self.environment.iter().cloned());
         command

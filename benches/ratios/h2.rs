@@ -79,12 +79,8 @@ impl Grpc {
         let more = (WINDOW_MAX - 65_535).to_be_bytes();
         push(&mut hello, WINDOW_UPDATE, 0, 0, &more);
         socket.write_all(&hello)?;
-        let free = Slot {
-            stream: 0,
-            opened: Instant::now(),
-            outcome: Outcome::default(),
-            bytes: 0,
-        };
+        let free =
+            Slot { stream: 0, opened: Instant::now(), outcome: Outcome::default(), bytes: 0 };
         Ok(Self {
             socket,
             blocks: request(&work.path, &address.to_string(), &work.headers),
@@ -125,12 +121,7 @@ impl Grpc {
         if slot.stream != 0 {
             return Err(io::Error::other("a stream was never answered"));
         }
-        *slot = Slot {
-            stream,
-            opened: now,
-            outcome: Outcome::default(),
-            bytes: 0,
-        };
+        *slot = Slot { stream, opened: now, outcome: Outcome::default(), bytes: 0 };
         Ok(())
     }
 
@@ -169,26 +160,15 @@ impl Grpc {
                 if flags & 0x1 != 0 {
                     slot.stream = 0;
                     let fault = match slot.outcome {
-                        Outcome {
-                            http: 200,
-                            grpc: Some(0),
-                        } if slot.bytes >= 5 => None,
-                        Outcome {
-                            http: 200,
-                            grpc: Some(0),
-                        } => Some("no message".to_owned()),
-                        Outcome {
-                            http: 200,
-                            grpc: Some(code),
-                        } => Some(format!("grpc-status {code}")),
+                        Outcome { http: 200, grpc: Some(0) } if slot.bytes >= 5 => None,
+                        Outcome { http: 200, grpc: Some(0) } => Some("no message".to_owned()),
+                        Outcome { http: 200, grpc: Some(code) } => {
+                            Some(format!("grpc-status {code}"))
+                        }
                         Outcome { http: 200, .. } => Some("no grpc-status".to_owned()),
                         _ => Some("HTTP status not 200".to_owned()),
                     };
-                    done(Done {
-                        opened: slot.opened,
-                        bytes: slot.bytes,
-                        fault,
-                    });
+                    done(Done { opened: slot.opened, bytes: slot.bytes, fault });
                 }
                 if reader.unacknowledged > 1 << 30 {
                     let more = reader.unacknowledged.to_be_bytes();
@@ -241,10 +221,7 @@ impl Connection for Grpc {
     }
 
     fn receive(&self, each: &mut dyn FnMut(&mut Vec<Done>) -> usize) -> io::Result<()> {
-        let mut reader = Reader {
-            decoder: Decoder::default(),
-            unacknowledged: 0,
-        };
+        let mut reader = Reader { decoder: Decoder::default(), unacknowledged: 0 };
         let mut input = vec![0; 256 * 1024];
         let mut filled = 0;
         let mut batch = Vec::new();

@@ -39,13 +39,8 @@ pub(crate) fn run(mut command: Command, work: &Work) -> io::Result<Outcome> {
         part.trim().split(' ').next()?.parse().ok()
     };
     let good = total(" succeeded").ok_or_else(|| io::Error::other("h2load said nothing"))?;
-    let mut outcome = Outcome {
-        ok: good,
-        ok_total: good,
-        seconds: seconds as f64,
-        cpu,
-        ..Outcome::default()
-    };
+    let mut outcome =
+        Outcome { ok: good, ok_total: good, seconds: seconds as f64, cpu, ..Outcome::default() };
     for word in ["failed", "errored", "timeout"] {
         // Calls still open when its time is up are counted as failed nowhere.
         let count = total(&format!(" {word}")).unwrap_or(0);

@@ -12,10 +12,7 @@ pub(crate) struct Histogram {
 impl Histogram {
     /// An empty histogram that covers every `u64`.
     pub(crate) fn new() -> Self {
-        Self {
-            counts: vec![0; 64 * STEPS as usize],
-            total: 0,
-        }
+        Self { counts: vec![0; 64 * STEPS as usize], total: 0 }
     }
 
     /// Counts one duration.

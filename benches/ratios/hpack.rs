@@ -77,16 +77,8 @@ impl Decoder {
         let index = integer(block, prefix)?;
         let name = if index == 0 {
             let (name, huffman) = string(block)?;
-            let wanted: &[u8] = if huffman {
-                GRPC_STATUS_HUFFMAN
-            } else {
-                b"grpc-status"
-            };
-            if name == wanted {
-                Field::Grpc(0)
-            } else {
-                Field::Other
-            }
+            let wanted: &[u8] = if huffman { GRPC_STATUS_HUFFMAN } else { b"grpc-status" };
+            if name == wanted { Field::Grpc(0) } else { Field::Other }
         } else {
             self.indexed(index)?
         };
@@ -107,11 +99,7 @@ fn code(value: &[u8], huffman: bool) -> u8 {
     (0..=16)
         .find(|code: &u8| {
             let text = code.to_string();
-            if huffman {
-                digits(&text) == value
-            } else {
-                text.as_bytes() == value
-            }
+            if huffman { digits(&text) == value } else { text.as_bytes() == value }
         })
         .unwrap_or(u8::MAX)
 }
@@ -120,11 +108,7 @@ fn code(value: &[u8], huffman: bool) -> u8 {
 fn digits(text: &str) -> Vec<u8> {
     let (mut bits, mut length) = (0_u64, 0);
     for digit in text.bytes().map(|byte| u64::from(byte - b'0')) {
-        let (code, width) = if digit < 3 {
-            (digit, 5)
-        } else {
-            (0b01_1001 + digit - 3, 6)
-        };
+        let (code, width) = if digit < 3 { (digit, 5) } else { (0b01_1001 + digit - 3, 6) };
         bits = bits << width | code;
         length += width;
     }
@@ -133,10 +117,7 @@ fn digits(text: &str) -> Vec<u8> {
         length += 1;
     }
     let bytes = bits.to_be_bytes();
-    bytes
-        .get(bytes.len() - length / 8..)
-        .unwrap_or_default()
-        .to_vec()
+    bytes.get(bytes.len() - length / 8..).unwrap_or_default().to_vec()
 }
 
 fn integer(block: &mut &[u8], prefix: u8) -> Option<usize> {

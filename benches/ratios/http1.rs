@@ -8,8 +8,7 @@ pub(crate) fn head(input: &[u8]) -> Option<(u16, usize, usize)> {
     let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
     let length = lines.find_map(|line| {
         let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length")
-            .then(|| value.trim().parse().ok())?
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
     })?;
     Some((status, end + 4, length))
 }

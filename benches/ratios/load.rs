@@ -130,8 +130,7 @@ impl Tally {
         if now >= self.begin && now < self.end {
             self.ok += 1;
             let nanos = now.duration_since(done.opened).as_nanos();
-            self.latency
-                .record(u64::try_from(nanos).unwrap_or(u64::MAX));
+            self.latency.record(u64::try_from(nanos).unwrap_or(u64::MAX));
         }
     }
 
@@ -215,9 +214,7 @@ fn closed_loop(
                     }
                     0
                 };
-                let result = connection
-                    .send(streams)
-                    .and_then(|()| connection.receive(&mut each));
+                let result = connection.send(streams).and_then(|()| connection.receive(&mut each));
                 let lost = open as u64;
                 match result {
                     Err(error) => tally.fault(error.to_string(), lost.max(1)),
@@ -278,11 +275,7 @@ fn open_loop(
     send_until(begin);
     let cpu = watch(work, begin, || send_until(end));
     // Late replies still count as replies; a second is far above any sensible latency here.
-    thread::sleep(Duration::from_millis(if work.measure_ms < 1000 {
-        200
-    } else {
-        1000
-    }));
+    thread::sleep(Duration::from_millis(if work.measure_ms < 1000 { 200 } else { 1000 }));
     connections.iter().for_each(|connection| connection.close());
     let mut tallies = join(threads);
     let finished: u64 = tallies.iter().map(|tally| tally.finished).sum();
@@ -307,8 +300,5 @@ fn sleep_until(instant: Instant) {
 }
 
 fn join(threads: Vec<thread::JoinHandle<Tally>>) -> Vec<Tally> {
-    threads
-        .into_iter()
-        .map(|thread| thread.join().expect("a load thread does not panic"))
-        .collect()
+    threads.into_iter().map(|thread| thread.join().expect("a load thread does not panic")).collect()
 }

@@ -88,11 +88,7 @@ impl Options {
             driver_core: 1,
             gateway: env!("CARGO_BIN_EXE_qiwi-gateway").into(),
             gateway_env: Vec::new(),
-            cached: Call {
-                path: path.clone(),
-                frame: request(None),
-                vary: None,
-            },
+            cached: Call { path: path.clone(), frame: request(None), vary: None },
             uncached: Call {
                 path,
                 frame: request(Some(prost_types::Duration::default())),
@@ -104,11 +100,7 @@ impl Options {
         // Without `--bench` this is `cargo test --benches`: see that it works, measure nothing.
         let mut measuring = false;
         while let Some(name) = arguments.next() {
-            let mut value = || {
-                arguments
-                    .next()
-                    .ok_or_else(|| format!("{name} needs a value"))
-            };
+            let mut value = || arguments.next().ok_or_else(|| format!("{name} needs a value"));
             match name.as_str() {
                 "--bench" => measuring = true,
                 "--quick" => (options.rounds, options.millis) = (3, 1000),
@@ -132,10 +124,8 @@ impl Options {
                 "--uncached-frame" => options.uncached.frame = hex(&value()?)?,
                 "--uncached-vary" => {
                     let (offset, values) = pair(&value()?, ':')?;
-                    options.uncached.vary = Some(Vary {
-                        offset: number(&offset)?,
-                        values: number(&values)?,
-                    });
+                    options.uncached.vary =
+                        Some(Vary { offset: number(&offset)?, values: number(&values)? });
                 }
                 "--header" => options.headers.push(pair(&value()?, ':')?),
                 "--help" => return Err(HELP.to_owned()),
@@ -178,9 +168,8 @@ fn sections(text: &str) -> Result<Vec<String>, String> {
 }
 
 fn pair(text: &str, separator: char) -> Result<(String, String), String> {
-    let (name, value) = text
-        .split_once(separator)
-        .ok_or_else(|| format!("{text} has no {separator}"))?;
+    let (name, value) =
+        text.split_once(separator).ok_or_else(|| format!("{text} has no {separator}"))?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 

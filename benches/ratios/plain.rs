@@ -93,10 +93,7 @@ fn balance(account: Account) -> wire::Balance {
         fs_alias: account.fs_alias,
         bank_alias: account.bank_alias,
         title: account.title,
-        kind: Some(wire::BalanceType {
-            id: account.r#type.id,
-            title: account.r#type.title,
-        }),
+        kind: Some(wire::BalanceType { id: account.r#type.id, title: account.r#type.title }),
         has_balance: account.has_balance,
         amount: account.balance.map(money),
         currency: currency(account.currency),

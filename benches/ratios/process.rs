@@ -47,16 +47,9 @@ impl Server {
     /// Starts a server and waits until these listeners are announced.
     pub(crate) fn start(mut command: Command, listeners: &[&str]) -> io::Result<Self> {
         let started = Instant::now();
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?;
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         let output = child.stdout.take();
-        let mut server = Self {
-            child,
-            addresses: BTreeMap::new(),
-            started,
-        };
+        let mut server = Self { child, addresses: BTreeMap::new(), started };
         let (send, receive) = mpsc::channel();
         let output = output.ok_or_else(|| io::Error::other("no standard output"))?;
         thread::spawn(move || {
@@ -67,10 +60,7 @@ impl Server {
                 }
             }
         });
-        while !listeners
-            .iter()
-            .all(|name| server.addresses.contains_key(*name))
-        {
+        while !listeners.iter().all(|name| server.addresses.contains_key(*name)) {
             let left = START_LIMIT.saturating_sub(started.elapsed());
             let (name, address) = receive.recv_timeout(left).map_err(|_| {
                 io::Error::other(format!("ended or silent before announcing {listeners:?}"))

@@ -23,11 +23,7 @@ impl Series {
         sorted.sort_by(f64::total_cmp);
         let at = |place| sorted.get(place).copied().unwrap_or(f64::NAN);
         let half = sorted.len() / 2;
-        if sorted.len() % 2 == 1 {
-            at(half)
-        } else {
-            (at(half.wrapping_sub(1)) + at(half)) / 2.0
-        }
+        if sorted.len() % 2 == 1 { at(half) } else { (at(half.wrapping_sub(1)) + at(half)) / 2.0 }
     }
 
     /// Median with smallest and largest, in this many decimals.
@@ -58,10 +54,7 @@ pub(crate) struct Subject {
 impl Subject {
     /// A subject without rounds.
     pub(crate) fn named(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            ..Self::default()
-        }
+        Self { name: name.to_owned(), ..Self::default() }
     }
 
     /// Adds a round. Processor times are of the server, the upstream and the driver.
@@ -72,8 +65,7 @@ impl Subject {
         self.cpu.push(cpu(0) / outcome.ok.max(1) as f64);
         self.server_busy.push(100.0 * cpu(0) / micros);
         self.driver_busy.push(100.0 * (cpu(1) + cpu(2)) / micros);
-        self.upstream
-            .push(upstream_requests as f64 / outcome.ok_total.max(1) as f64);
+        self.upstream.push(upstream_requests as f64 / outcome.ok_total.max(1) as f64);
         self.p50.push(outcome.p50);
         self.p99.push(outcome.p99);
         self.late.push(outcome.late_p99);
@@ -95,11 +87,8 @@ impl Subject {
         if self.faults.is_empty() {
             String::new()
         } else {
-            let faults: Vec<_> = self
-                .faults
-                .iter()
-                .map(|(fault, count)| format!("{count} × {fault}"))
-                .collect();
+            let faults: Vec<_> =
+                self.faults.iter().map(|(fault, count)| format!("{count} × {fault}")).collect();
             format!("  INVALID: {}", faults.join(", "))
         }
     }
@@ -123,9 +112,8 @@ pub(crate) fn throughput(title: &str, subjects: &[Subject]) -> usize {
         "× CPU"
     );
     for subject in subjects {
-        let (rate, cpu) = subjects.first().map_or((1.0, 1.0), |first| {
-            (first.rate.median(), first.cpu.median())
-        });
+        let (rate, cpu) =
+            subjects.first().map_or((1.0, 1.0), |first| (first.rate.median(), first.cpu.median()));
         println!(
             "  {:<16}{:>28}{:>26}{:>7.0}%{:>7.0}%{:>9.3}{:>7}{:>9.2}{:>9.2}{:>8.2}{:>8.2}{}",
             subject.name,
@@ -166,9 +154,8 @@ pub(crate) fn latency(title: &str, subjects: &[Subject]) -> usize {
         "", "p50 µs", "p99 µs", "added p50", "added p99", "late p99 µs"
     );
     for subject in subjects {
-        let (p50, p99) = subjects
-            .first()
-            .map_or((0.0, 0.0), |first| (first.p50.median(), first.p99.median()));
+        let (p50, p99) =
+            subjects.first().map_or((0.0, 0.0), |first| (first.p50.median(), first.p99.median()));
         println!(
             "  {:<16}{:>26}{:>26}{:>12.0}{:>12.0}{:>14.0}{}",
             subject.name,

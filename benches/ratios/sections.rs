@@ -45,11 +45,7 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
                 format!("servers on core {server}, driver and upstream on core {driver}"),
             None => "NOT PINNED: taskset or a second core is missing".to_owned(),
         },
-        if options.h2load {
-            "h2load (grpc-status is not read)"
-        } else {
-            "own"
-        },
+        if options.h2load { "h2load (grpc-status is not read)" } else { "own" },
         options.rounds,
         options.millis,
         options.connections,
@@ -179,10 +175,7 @@ impl Bench<'_> {
         }
         if let Some(library) = &self.options.preload {
             let roles = ["plain", &self.options.runtime, &self.upstream(), "reqwest"];
-            others.push((
-                "plain, preload".to_owned(),
-                self.role(&roles, Some(library))?,
-            ));
+            others.push(("plain, preload".to_owned(), self.role(&roles, Some(library))?));
         }
         let mut entries = vec![self.entry("plain", &reference, call)];
         for (name, server) in &others {
@@ -240,10 +233,8 @@ impl Bench<'_> {
 
     /// Measures all entries in turns.
     fn rounds(&self, entries: &[Entry]) -> io::Result<Vec<Subject>> {
-        let mut subjects: Vec<Subject> = entries
-            .iter()
-            .map(|entry| Subject::named(&entry.name))
-            .collect();
+        let mut subjects: Vec<Subject> =
+            entries.iter().map(|entry| Subject::named(&entry.name)).collect();
         for _ in 0..self.options.rounds {
             for (entry, subject) in entries.iter().zip(&mut subjects) {
                 let before = self.upstream_requests()?;
@@ -277,9 +268,7 @@ impl Bench<'_> {
 }
 
 fn own_load(mut command: Command, work: &Work) -> io::Result<Outcome> {
-    command
-        .args(["role", "load"])
-        .arg(serde_json::to_string(work)?);
+    command.args(["role", "load"]).arg(serde_json::to_string(work)?);
     let output = command.output()?;
     serde_json::from_slice(&output.stdout)
         .map_err(|_| io::Error::other(String::from_utf8_lossy(&output.stdout).into_owned()))

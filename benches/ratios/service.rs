@@ -37,17 +37,13 @@ pub(crate) struct Server<U> {
 impl<U> Server<U> {
     /// Wraps a handler.
     pub(crate) fn new(inner: U) -> Self {
-        Self {
-            inner: Arc::new(inner),
-        }
+        Self { inner: Arc::new(inner) }
     }
 }
 
 impl<U> Clone for Server<U> {
     fn clone(&self) -> Self {
-        Self {
-            inner: Arc::clone(&self.inner),
-        }
+        Self { inner: Arc::clone(&self.inner) }
     }
 }
 

@@ -124,9 +124,6 @@ async fn answer(mut socket: TcpStream, replies: &Replies, requests: &AtomicU64) 
 
 /// Splits a complete head off the front. Reads carry no body, so heads follow each other.
 fn split_head(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = bytes
-        .windows(4)
-        .position(|window| window == b"\r\n\r\n")?
-        .checked_add(4)?;
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?.checked_add(4)?;
     bytes.split_at_checked(end)
 }

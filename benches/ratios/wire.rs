@@ -115,10 +115,7 @@ pub(crate) fn balances() -> ListBalancesResponse {
             fs_alias: fs.to_owned(),
             bank_alias: "QIWI".to_owned(),
             title: id.to_owned(),
-            kind: Some(BalanceType {
-                id: id.to_owned(),
-                title: title.to_owned(),
-            }),
+            kind: Some(BalanceType { id: id.to_owned(), title: title.to_owned() }),
             has_balance: amount != (0, 0),
             amount: (amount != (0, 0)).then(|| Money {
                 currency_code: code.to_owned(),
@@ -137,14 +134,7 @@ pub(crate) fn balances() -> ListBalancesResponse {
                 (0, 0),
                 "RUB",
             ),
-            balance(
-                "qw_wallet_rub",
-                "qb_wallet",
-                "WALLET",
-                "QIWI Wallet",
-                (8, 740_000_000),
-                "RUB",
-            ),
+            balance("qw_wallet_rub", "qb_wallet", "WALLET", "QIWI Wallet", (8, 740_000_000), "RUB"),
             balance(
                 "qw_wallet_usd",
                 "qb_wallet",

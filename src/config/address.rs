@@ -178,10 +178,7 @@ mod tests {
         for (written, expected) in [
             ("https://edge.qiwi.com", Some("https://edge.qiwi.com")),
             ("https://edge.qiwi.com/", Some("https://edge.qiwi.com")),
-            (
-                "http://127.0.0.1:8090/edge//",
-                Some("http://127.0.0.1:8090/edge"),
-            ),
+            ("http://127.0.0.1:8090/edge//", Some("http://127.0.0.1:8090/edge")),
             ("ftp://edge.qiwi.com", None),
             ("https://user:word@edge.qiwi.com", None),
             ("https://edge.qiwi.com?key=1", None),
@@ -201,10 +198,7 @@ mod tests {
         let url = NatsUrl::read(&written).expect("a good address");
         assert_eq!(url.write(), Some(text("nats://***@a:4222,tls://b:4222")));
         assert!(!format!("{url:?}").contains("word"));
-        assert_eq!(
-            BaseUrl::found(&text("https://me:w@rd@x/?k=1")),
-            "\"https://***@x/?***\""
-        );
+        assert_eq!(BaseUrl::found(&text("https://me:w@rd@x/?k=1")), "\"https://***@x/?***\"");
         assert_eq!(NatsUrl::read(&text("http://a")), None);
     }
 }

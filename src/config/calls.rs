@@ -173,6 +173,8 @@ section! {
         /// Of these, how many may come at once. Rate and burst together are 100 at most, since
         /// a burst on top of the rate falls into the same minute.
         history_burst: u32 = 10, 1..=100;
+        /// The minute of that rate; shorter for tests only.
+        period: Duration = s(60), ms(100)..=s(3600);
         /// Longest wait for a turn before the call is refused.
         wait_max: Duration = ms(200), Duration::ZERO..=s(60);
         /// Whether refusals are only counted, not made.
@@ -190,14 +192,10 @@ section! {
         /// Memory for kept answers.
         capacity: Size = Size::mib(32), Size::kib(64)..=Size::mib(16 * 1024);
         /// How long a profile is fresh.
-        profile: Duration = s(300), Duration::ZERO..=HOUR;
+        profile: Duration = s(60), Duration::ZERO..=HOUR;
         /// How long balances are fresh.
         balance: Duration = s(3), Duration::ZERO..=HOUR;
         /// Age after which no answer is given out, however stale the caller allows.
         hard_ttl: Duration = s(600), Duration::ZERO..=s(24 * 3600);
-        /// How long "not found" is kept.
-        negative: Duration = s(2), Duration::ZERO..=HOUR;
-        /// Pause before a question that failed is asked again.
-        failure_pause: Duration = ms(250), Duration::ZERO..=s(60);
     }
 }

@@ -22,11 +22,7 @@ impl Config {
     /// want this for the warnings. With `security.strict` every warning is a mistake.
     #[must_use]
     pub fn check(&self) -> (Vec<Mistake>, Vec<Warning>) {
-        let mut findings = Findings {
-            config: self,
-            mistakes: Vec::new(),
-            warnings: Vec::new(),
-        };
+        let mut findings = Findings { config: self, mistakes: Vec::new(), warnings: Vec::new() };
         findings.order();
         findings.limit();
         findings.state();
@@ -38,11 +34,7 @@ impl Config {
             findings.caller(name, caller);
         }
         findings.callers_apart();
-        let Findings {
-            mut mistakes,
-            mut warnings,
-            ..
-        } = findings;
+        let Findings { mut mistakes, mut warnings, .. } = findings;
         if self.security.strict {
             mistakes.extend(warnings.drain(..).map(|warning| {
                 let origin = self.origins.of(&warning.key);
@@ -63,10 +55,7 @@ impl Findings<'_> {
     }
 
     fn warn(&mut self, key: impl Into<String>, text: impl Into<String>) {
-        self.warnings.push(Warning {
-            key: key.into(),
-            text: text.into(),
-        });
+        self.warnings.push(Warning { key: key.into(), text: text.into() });
     }
 
     /// Requires `low` not to be above `high`.
@@ -137,11 +126,7 @@ impl Findings<'_> {
         let c = self.config;
         let shared = c.state.engine == Engine::Nats;
         if shared && c.state.nats_url.is_none() {
-            self.mistake(
-                "state.nats_url",
-                &["state.engine"],
-                "is missing; engine nats needs it",
-            );
+            self.mistake("state.nats_url", &["state.engine"], "is missing; engine nats needs it");
         }
         if !shared && c.state.nats_url.is_some() {
             self.warn("state.nats_url", "is not used: state.engine is not nats");
@@ -188,10 +173,7 @@ impl Findings<'_> {
         }
         let mut url = |key: &str, url: &BaseUrl| {
             if !url.is_https() && !url.is_loopback() {
-                self.warn(
-                    key,
-                    format!("{url} is not encrypted: credentials travel readable"),
-                );
+                self.warn(key, format!("{url} is not encrypted: credentials travel readable"));
             }
         };
         url("upstream.edge_url", &c.upstream.edge_url);
@@ -211,48 +193,16 @@ impl Findings<'_> {
         for (key, given, allowed) in [
             ("token_file", credential.token_file.is_some(), wallet_kind),
             ("token_env", credential.token_env.is_some(), wallet_kind),
-            (
-                "secret_file",
-                credential.secret_file.is_some(),
-                !wallet_kind,
-            ),
+            ("secret_file", credential.secret_file.is_some(), !wallet_kind),
             ("secret_env", credential.secret_env.is_some(), !wallet_kind),
-            (
-                "wallet",
-                credential.wallet.is_some(),
-                kind != Kind::Merchant,
-            ),
-            (
-                "merchant_site",
-                credential.merchant_site.is_some(),
-                kind == Kind::Merchant,
-            ),
-            (
-                "client_cert_file",
-                credential.client_cert_file.is_some(),
-                kind == Kind::Merchant,
-            ),
-            (
-                "client_key_file",
-                credential.client_key_file.is_some(),
-                kind == Kind::Merchant,
-            ),
+            ("wallet", credential.wallet.is_some(), kind != Kind::Merchant),
+            ("merchant_site", credential.merchant_site.is_some(), kind == Kind::Merchant),
+            ("client_cert_file", credential.client_cert_file.is_some(), kind == Kind::Merchant),
+            ("client_key_file", credential.client_key_file.is_some(), kind == Kind::Merchant),
             ("scopes", credential.scopes.is_some(), kind == Kind::Wallet),
-            (
-                "webhook",
-                credential.webhook != Webhook::Off,
-                kind == Kind::Wallet,
-            ),
-            (
-                "webhook_key_file",
-                credential.webhook_key_file.is_some(),
-                kind == Kind::Wallet,
-            ),
-            (
-                "webhook_key_env",
-                credential.webhook_key_env.is_some(),
-                kind == Kind::Wallet,
-            ),
+            ("webhook", credential.webhook != Webhook::Off, kind == Kind::Wallet),
+            ("webhook_key_file", credential.webhook_key_file.is_some(), kind == Kind::Wallet),
+            ("webhook_key_env", credential.webhook_key_env.is_some(), kind == Kind::Wallet),
             (
                 "webhook_path_secret_file",
                 credential.webhook_path_secret_file.is_some(),
@@ -270,25 +220,11 @@ impl Findings<'_> {
         } else {
             ("secret", &credential.secret_file, &credential.secret_env)
         };
-        self.one_source(
-            &path,
-            file_key,
-            &kind_key,
-            (file.is_some(), env.is_some()),
-            true,
-        );
-        let key_given = (
-            credential.webhook_key_file.is_some(),
-            credential.webhook_key_env.is_some(),
-        );
+        self.one_source(&path, file_key, &kind_key, (file.is_some(), env.is_some()), true);
+        let key_given =
+            (credential.webhook_key_file.is_some(), credential.webhook_key_env.is_some());
         let needed = kind == Kind::Wallet && credential.webhook == Webhook::Static;
-        self.one_source(
-            &path,
-            "webhook_key",
-            &format!("{path}.webhook"),
-            key_given,
-            needed,
-        );
+        self.one_source(&path, "webhook_key", &format!("{path}.webhook"), key_given, needed);
         if webhook_key && credential.webhook != Webhook::Static && kind == Kind::Wallet {
             let text = "is not used: only webhook = \"static\" takes a key";
             self.warn(format!("{path}.webhook_key_file"), text);
@@ -352,9 +288,7 @@ impl Findings<'_> {
             return;
         };
         let key = format!("{path}.scopes");
-        let for_cards = Scopes::INFORMATION
-            .without(Scopes::BALANCE)
-            .union(Scopes::PAYMENTS);
+        let for_cards = Scopes::INFORMATION.without(Scopes::BALANCE).union(Scopes::PAYMENTS);
         let missing = for_cards.without(scopes);
         if scopes.contains(Scopes::CARDS) && !missing.is_empty() {
             self.warn(&*key, format!("CARDS also needs {missing}"));

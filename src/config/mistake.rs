@@ -24,10 +24,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Default => f.write_str("default"),
             Self::File { name, line: None } => f.write_str(name),
-            Self::File {
-                name,
-                line: Some(line),
-            } => write!(f, "{name} line {line}"),
+            Self::File { name, line: Some(line) } => write!(f, "{name} line {line}"),
             Self::Environment(variable) => write!(f, "environment variable {variable}"),
         }
     }
@@ -49,12 +46,7 @@ pub struct Mistake {
 impl Mistake {
     /// A mistake of a single key.
     pub fn new(key: impl Into<String>, origin: Origin, text: impl Into<String>) -> Self {
-        Self {
-            key: key.into(),
-            origin,
-            text: text.into(),
-            with: Vec::new(),
-        }
+        Self { key: key.into(), origin, text: text.into(), with: Vec::new() }
     }
 }
 
@@ -118,9 +110,7 @@ fn distance(left: &str, right: &str) -> usize {
             let at =
                 |row: &[usize], index: usize| row.get(index).copied().unwrap_or(usize::MAX / 2);
             let replaced = at(&last, column) + usize::from(character != *other);
-            let mut cost = replaced
-                .min(at(&last, column + 1) + 1)
-                .min(at(&current, column) + 1);
+            let mut cost = replaced.min(at(&last, column + 1) + 1).min(at(&current, column) + 1);
             let before = column.checked_sub(1).and_then(|index| right.get(index));
             if previous == Some(*other) && before == Some(&character) {
                 cost = cost.min(at(&before_last, column - 1) + 1);
@@ -155,10 +145,7 @@ mod tests {
     #[test]
     fn a_name_far_from_all_others_gets_no_hint() {
         let names = ["listen", "streams_max"];
-        assert_eq!(
-            nearest("stream_max", names.into_iter()),
-            Some("streams_max")
-        );
+        assert_eq!(nearest("stream_max", names.into_iter()), Some("streams_max"));
         assert_eq!(nearest("colour", names.into_iter()), None);
     }
 
@@ -169,10 +156,7 @@ mod tests {
             Origin::Environment("QIWI_GATEWAY_GRPC__LISTEN".into()),
             "wrong",
         );
-        let file = Origin::File {
-            name: "gateway.toml".into(),
-            line: Some(3),
-        };
+        let file = Origin::File { name: "gateway.toml".into(), line: Some(3) };
         let two = Mistake::new("grpc.lisen", file, "unknown key");
         assert_eq!(
             Mistakes(vec![one, two]).to_string(),

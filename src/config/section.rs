@@ -53,10 +53,7 @@ impl Key {
 
 /// The environment variable of a key's path.
 pub fn variable(path: &str) -> String {
-    let name = path
-        .replace('.', "__")
-        .replace('-', "_")
-        .to_ascii_uppercase();
+    let name = path.replace('.', "__").replace('-', "_").to_ascii_uppercase();
     format!("{ENVIRONMENT_PREFIX}{name}")
 }
 
@@ -92,13 +89,7 @@ impl<'a> Reader<'a> {
         mistakes: &'a mut Vec<Mistake>,
         origins: &'a mut Origins,
     ) -> Self {
-        Self {
-            path: path.into(),
-            entries,
-            mistakes,
-            origins,
-            origin,
-        }
+        Self { path: path.into(), entries, mistakes, origins, origin }
     }
 
     /// Takes one key, or its default when it is absent or wrong.
@@ -126,8 +117,7 @@ impl<'a> Reader<'a> {
         let Some(Entry { raw, origin }) = self.entries.remove(name) else {
             if T::REQUIRED {
                 let text = format!("{name} is missing; expected {expected}");
-                self.mistakes
-                    .push(Mistake::new(path, self.origin.clone(), text));
+                self.mistakes.push(Mistake::new(path, self.origin.clone(), text));
             }
             return default;
         };

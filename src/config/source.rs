@@ -40,10 +40,7 @@ impl Layers {
     /// Adds a TOML document.
     pub fn add_toml(&mut self, name: &str, text: &str, mistakes: &mut Vec<Mistake>) {
         let (document, errors) = DeTable::parse_recoverable(text);
-        let origin = |at: usize| Origin::File {
-            name: name.to_owned(),
-            line: Some(line(text, at)),
-        };
+        let origin = |at: usize| Origin::File { name: name.to_owned(), line: Some(line(text, at)) };
         for error in &errors {
             let at = error.span().map_or(0, |span| span.start);
             // Only the parser's sentence: its full message quotes the line, which may be secret.
@@ -88,10 +85,7 @@ impl Layers {
         let found = self.sections.entry(path).or_default();
         found.origin = origin;
         for (key, value) in table {
-            let entry = Entry {
-                raw: raw(value.get_ref()),
-                origin: at(key.span().start),
-            };
+            let entry = Entry { raw: raw(value.get_ref()), origin: at(key.span().start) };
             found.entries.insert(key.get_ref().to_string(), entry);
         }
     }
@@ -113,10 +107,10 @@ impl Layers {
                 continue;
             };
             let origin = Origin::Environment(variable);
-            let found = self.sections.entry(path).or_insert_with(|| Found {
-                origin: origin.clone(),
-                entries: BTreeMap::new(),
-            });
+            let found = self
+                .sections
+                .entry(path)
+                .or_insert_with(|| Found { origin: origin.clone(), entries: BTreeMap::new() });
             let raw = Raw::Text(value);
             found.entries.insert(key, Entry { raw, origin });
         }
@@ -179,10 +173,7 @@ fn raw(value: &DeValue<'_>) -> Raw {
         DeValue::String(text) => Raw::Text(text.to_string()),
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
             .map_or(Raw::Other("a number too large"), Raw::Integer),
-        DeValue::Float(number) => number
-            .as_str()
-            .parse()
-            .map_or(Raw::Other("a float"), Raw::Float),
+        DeValue::Float(number) => number.as_str().parse().map_or(Raw::Other("a float"), Raw::Float),
         DeValue::Boolean(value) => Raw::Boolean(*value),
         DeValue::Datetime(time) => Raw::Text(time.to_string()),
         DeValue::Array(items) => Raw::List(items.iter().map(|item| raw(item.get_ref())).collect()),
@@ -208,13 +199,7 @@ mod tests {
         ] {
             assert!(is_service_link(name), "{name}");
         }
-        for name in [
-            "GRPC__LISTEN",
-            "GRPC_LISTEN",
-            "PORT_HTTP",
-            "GRPC__PORT",
-            "EXPORT_X",
-        ] {
+        for name in ["GRPC__LISTEN", "GRPC_LISTEN", "PORT_HTTP", "GRPC__PORT", "EXPORT_X"] {
             assert!(!is_service_link(name), "{name}");
         }
     }
@@ -223,11 +208,7 @@ mod tests {
     fn a_variable_finds_the_name_with_a_dash() {
         let mut layers = Layers::default();
         let mut mistakes = Vec::new();
-        layers.add_toml(
-            "f",
-            "[credentials.main-shop]\n[credentials.b_c]\n",
-            &mut mistakes,
-        );
+        layers.add_toml("f", "[credentials.main-shop]\n[credentials.b_c]\n", &mut mistakes);
         for (variable, expected) in [
             ("credentials__main_shop__token_file", "main-shop"),
             ("credentials__b_c__token_file", "b_c"),
@@ -235,10 +216,7 @@ mod tests {
             ("credentials__two__parts__token_file", "two__parts"),
         ] {
             let ((_, name), key) = layers.path_of(variable).expect("a path");
-            assert_eq!(
-                (name.as_deref(), key.as_str()),
-                (Some(expected), "token_file")
-            );
+            assert_eq!((name.as_deref(), key.as_str()), (Some(expected), "token_file"));
         }
         assert!(mistakes.is_empty(), "{mistakes:?}");
     }

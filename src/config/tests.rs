@@ -6,9 +6,7 @@ use std::time::Duration;
 use super::*;
 
 fn from_env(variables: &[(&str, &str)]) -> Result<Config, Mistakes> {
-    let variables = variables
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Config::load(None, variables)
 }
 
@@ -26,15 +24,8 @@ fn check(result: Result<Config, Mistakes>, expected: &[&str]) {
     };
     let lines: Vec<_> = text.lines().collect();
     let matches = lines.len() == expected.len()
-        && lines
-            .iter()
-            .zip(expected)
-            .all(|(line, start)| line.starts_with(start));
-    assert!(
-        matches,
-        "found:\n{text}\nexpected:\n{}",
-        expected.join("\n")
-    );
+        && lines.iter().zip(expected).all(|(line, start)| line.starts_with(start));
+    assert!(matches, "found:\n{text}\nexpected:\n{}", expected.join("\n"));
 }
 
 #[test]
@@ -67,25 +58,15 @@ fn keys_are_unique_and_documented() {
     let sections: BTreeSet<_> = keys.iter().map(|key| key.section).collect();
     let listed: BTreeSet<_> = SECTIONS.iter().copied().collect();
     let stem = |section: &'static str| section.split('.').next().unwrap();
-    assert_eq!(
-        sections.into_iter().map(stem).collect::<BTreeSet<_>>(),
-        listed
-    );
+    assert_eq!(sections.into_iter().map(stem).collect::<BTreeSet<_>>(), listed);
 }
 
 #[test]
 fn the_environment_is_above_the_file_and_the_file_above_defaults() {
     let mut layers = Layers::default();
     let mut mistakes = Vec::new();
-    layers.add_toml(
-        "f",
-        "[retry]\nattempts_max = 4\nbackoff_base = \"60ms\"\n",
-        &mut mistakes,
-    );
-    let variable = (
-        "QIWI_GATEWAY_RETRY__ATTEMPTS_MAX".to_owned(),
-        "5".to_owned(),
-    );
+    layers.add_toml("f", "[retry]\nattempts_max = 4\nbackoff_base = \"60ms\"\n", &mut mistakes);
+    let variable = ("QIWI_GATEWAY_RETRY__ATTEMPTS_MAX".to_owned(), "5".to_owned());
     layers.add_environment(std::iter::once(variable));
     let config = Config::from_layers(layers, mistakes).unwrap();
     assert_eq!(config.retry.attempts_max, 5);
@@ -99,11 +80,8 @@ fn the_environment_is_above_the_file_and_the_file_above_defaults() {
 #[test]
 fn an_empty_configuration_is_the_default_one() {
     assert_eq!(Config::from_toml("").unwrap(), Config::default());
-    let unrelated = [
-        ("PATH", "/bin"),
-        ("OTEL_SERVICE_NAME", "x"),
-        ("QIWI_GATEWAY_PORT", "tcp://10.0.0.1:1"),
-    ];
+    let unrelated =
+        [("PATH", "/bin"), ("OTEL_SERVICE_NAME", "x"), ("QIWI_GATEWAY_PORT", "tcp://10.0.0.1:1")];
     assert_eq!(from_env(&unrelated).unwrap(), Config::default());
 }
 
@@ -121,11 +99,7 @@ fn all_mistakes_are_reported_at_once_with_key_source_found_and_expected() {
         ("QIWI_GATEWAY_GRPC_LISTEN", "127.0.0.1:1"),
         ("QIWI_GATEWAY_COLOUR", "blue"),
     ];
-    layers.add_environment(
-        variables
-            .iter()
-            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned())),
-    );
+    layers.add_environment(variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())));
     let mistakes = Config::from_layers(layers, mistakes).unwrap_err();
     assert_eq!(
         mistakes.to_string(),
@@ -151,15 +125,10 @@ fn all_mistakes_are_reported_at_once_with_key_source_found_and_expected() {
 
 #[test]
 fn broken_toml_is_a_mistake_that_does_not_quote_the_file() {
-    let error = Config::from_toml("[credentials.a]\ntoken = hush-hush\n")
-        .unwrap_err()
-        .to_string();
+    let error = Config::from_toml("[credentials.a]\ntoken = hush-hush\n").unwrap_err().to_string();
     assert!(error.contains("line 2"), "{error}");
     assert!(!error.contains("hush"), "{error}");
-    check_toml(
-        "grpc = 1\n",
-        &["grpc (configuration line 1): expected a [section]"],
-    );
+    check_toml("grpc = 1\n", &["grpc (configuration line 1): expected a [section]"]);
     check_toml(
         "[credentials]\nmain = 1\n",
         &["credentials.main (configuration line 2): expected a section"],
@@ -182,41 +151,22 @@ fn named_sections_come_from_file_and_environment() {
     let variables = [
         ("QIWI_GATEWAY_CREDENTIALS__MAIN_SHOP__TOKEN_FILE", "b"),
         ("QIWI_GATEWAY_CREDENTIALS__INFO__KIND", "information"),
-        (
-            "QIWI_GATEWAY_CREDENTIALS__INFO__TOKEN_ENV",
-            "QIWI_GATEWAY_INFO_TOKEN",
-        ),
+        ("QIWI_GATEWAY_CREDENTIALS__INFO__TOKEN_ENV", "QIWI_GATEWAY_INFO_TOKEN"),
         ("QIWI_GATEWAY_INFO_TOKEN", "hush"),
-        (
-            "QIWI_GATEWAY_CALLERS__SHOP__KEY_ENV",
-            "QIWI_GATEWAY_SHOP__KEY",
-        ),
+        ("QIWI_GATEWAY_CALLERS__SHOP__KEY_ENV", "QIWI_GATEWAY_SHOP__KEY"),
         ("QIWI_GATEWAY_SHOP__KEY", "hush"),
         ("QIWI_GATEWAY_CALLERS__SHOP__CREDENTIALS", "main-shop,info"),
         ("QIWI_GATEWAY_CALLERS__SHOP__GROUPS", "read,Pay"),
     ];
-    layers.add_environment(
-        variables
-            .iter()
-            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned())),
-    );
+    layers.add_environment(variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())));
     let config = Config::from_layers(layers, mistakes).unwrap();
     let main = &config.credentials["main-shop"];
     assert_eq!(main.token_file.as_deref(), Some(Path::new("b")));
     assert_eq!(main.scopes, Some(crate::credentials::Scopes::PROFILE));
-    assert_eq!(
-        config.credentials["info"].kind,
-        crate::credentials::Kind::Information
-    );
+    assert_eq!(config.credentials["info"].kind, crate::credentials::Kind::Information);
     let shop = &config.callers["shop"];
     assert_eq!(shop.credentials, ["main-shop", "info"]);
-    assert_eq!(
-        shop.groups,
-        [
-            crate::credentials::Group::Read,
-            crate::credentials::Group::Pay
-        ]
-    );
+    assert_eq!(shop.groups, [crate::credentials::Group::Read, crate::credentials::Group::Pay]);
 }
 
 #[test]
@@ -262,10 +212,7 @@ fn each_kind_of_credential_has_its_own_keys() {
     );
     wrong(
         "kind = \"p2p\"\ntoken_file = \"t\"",
-        &[
-            "credentials.a.token_file",
-            "credentials.a.secret_file (default): is missing",
-        ],
+        &["credentials.a.token_file", "credentials.a.secret_file (default): is missing"],
     );
     wrong(
         "kind = \"merchant\"\nsecret_file = \"s\"",
@@ -315,10 +262,7 @@ fn rules_between_keys_name_both() {
             "deadline.read_default (configuration line 2): found 2m, expected at most 1m, which is deadline.read_max",
         ],
     );
-    check_toml(
-        "[state]\nengine = \"nats\"\n",
-        &["state.nats_url (default): is missing"],
-    );
+    check_toml("[state]\nengine = \"nats\"\n", &["state.nats_url (default): is missing"]);
     check_toml(
         "[callers.a]\nsan = [\"shop.example\"]\ncredentials = [\"mian\"]\n\
          [callers.b]\nsan = [\"Shop.example\"]\ncredentials = [\"*\"]\n\
@@ -344,20 +288,11 @@ fn warnings_become_mistakes_when_strict() {
         "[grpc]\nlisten = \"0.0.0.0:50051\"\n[upstream]\nedge_url = \"http://edge.example/\"\n";
     let config = Config::from_toml(open).unwrap();
     let (mistakes, warnings) = config.check();
-    let keys: Vec<_> = warnings
-        .iter()
-        .map(|warning| warning.key.as_str())
-        .collect();
-    assert_eq!(
-        (mistakes.len(), keys),
-        (0, vec!["grpc.listen", "upstream.edge_url"])
-    );
+    let keys: Vec<_> = warnings.iter().map(|warning| warning.key.as_str()).collect();
+    assert_eq!((mistakes.len(), keys), (0, vec!["grpc.listen", "upstream.edge_url"]));
     check_toml(
         &format!("{open}[security]\nstrict = true\n"),
-        &[
-            "grpc.listen (configuration line 2)",
-            "upstream.edge_url (configuration line 4)",
-        ],
+        &["grpc.listen (configuration line 2)", "upstream.edge_url (configuration line 4)"],
     );
 }
 
@@ -367,18 +302,9 @@ fn the_dump_reads_back_as_the_same_configuration_and_shows_no_private_value() {
                 [credentials.a]\nkind = \"wallet\"\nwallet = \"79000000001\"\ntoken_file = \"t\"\n";
     let config = Config::from_toml(toml).unwrap();
     let dump = config.dump_redacted();
-    assert!(
-        !dump.contains("hush") && !dump.contains("7900000000"),
-        "{dump}"
-    );
-    assert!(
-        dump.contains("grace = \"45s\" # configuration line 2\n"),
-        "{dump}"
-    );
-    assert!(
-        dump.contains("wallet = \"***0001\" # configuration line 8\n"),
-        "{dump}"
-    );
+    assert!(!dump.contains("hush") && !dump.contains("7900000000"), "{dump}");
+    assert!(dump.contains("grace = \"45s\" # configuration line 2\n"), "{dump}");
+    assert!(dump.contains("wallet = \"***0001\" # configuration line 8\n"), "{dump}");
     assert!(dump.contains("nats_url = \"nats://***@a:1\""), "{dump}");
     assert!(dump.contains("# ca_file is not set\n"), "{dump}");
     assert!(!format!("{config:?}").contains("hush"));
@@ -409,9 +335,6 @@ fn the_markdown_lists_every_key_once() {
         let row = format!("| `{}` | `{}` |", key.name, key.variable());
         assert_eq!(text.matches(&row).count(), 1, "{row}");
     }
-    assert!(
-        text.contains("`QIWI_GATEWAY_CREDENTIALS__<NAME>__TOKEN_FILE`"),
-        "{text}"
-    );
+    assert!(text.contains("`QIWI_GATEWAY_CREDENTIALS__<NAME>__TOKEN_FILE`"), "{text}");
     assert!(text.contains("| `kind` | `QIWI_GATEWAY_CREDENTIALS__<NAME>__KIND` | required |"));
 }

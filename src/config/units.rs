@@ -45,10 +45,7 @@ impl Size {
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-        match units
-            .iter()
-            .find(|(unit, _)| self.0 >= *unit && self.0.is_multiple_of(*unit))
-        {
+        match units.iter().find(|(unit, _)| self.0 >= *unit && self.0.is_multiple_of(*unit)) {
             Some((unit, name)) => write!(f, "{}{name}", self.0 / unit),
             None => write!(f, "{}B", self.0),
         }
@@ -184,9 +181,7 @@ impl Value for Variable {
     fn read(raw: &Raw) -> Option<Self> {
         let text = raw.text()?;
         let good = text.starts_with(|c: char| c.is_ascii_uppercase())
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+            && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
         good.then(|| Self(text.to_owned()))
     }
 
@@ -224,12 +219,7 @@ mod tests {
         ] {
             assert_eq!(Size::read(&written).map(Size::get), expected, "{written:?}");
         }
-        for (size, shown) in [
-            (0, "0B"),
-            (1000, "1000B"),
-            (65_536, "64KiB"),
-            (1 << 21, "2MiB"),
-        ] {
+        for (size, shown) in [(0, "0B"), (1000, "1000B"), (65_536, "64KiB"), (1 << 21, "2MiB")] {
             assert_eq!(Size(size).to_string(), shown);
         }
     }
@@ -245,11 +235,7 @@ mod tests {
             (text("20"), Some(20)),
             (text("fifth"), None),
         ] {
-            assert_eq!(
-                Percent::read(&written).map(Percent::get),
-                expected,
-                "{written:?}"
-            );
+            assert_eq!(Percent::read(&written).map(Percent::get), expected, "{written:?}");
         }
         assert_eq!(Percent(20).of(512), 102);
         assert_eq!(Percent(50).of(usize::MAX), usize::MAX / 100 * 50);

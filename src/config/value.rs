@@ -202,9 +202,7 @@ impl Value for Duration {
     }
 
     fn write(&self) -> Option<Raw> {
-        let printer = SpanPrinter::new()
-            .designator(Designator::Compact)
-            .spacing(Spacing::None);
+        let printer = SpanPrinter::new().designator(Designator::Compact).spacing(Spacing::None);
         Some(Raw::Text(printer.unsigned_duration_to_string(self)))
     }
 }
@@ -254,11 +252,7 @@ impl Value for String {
 /// A list: a TOML array, or text with commas, which is how the environment writes one.
 impl<T: Value> Value for Vec<T> {
     fn expected() -> Cow<'static, str> {
-        format!(
-            "a list (comma separated in the environment) of {}",
-            T::expected()
-        )
-        .into()
+        format!("a list (comma separated in the environment) of {}", T::expected()).into()
     }
 
     fn read(raw: &Raw) -> Option<Self> {
@@ -334,10 +328,7 @@ mod tests {
     fn lists_are_arrays_or_comma_separated_text() {
         let expected = Some(vec!["a".to_owned(), "b".to_owned()]);
         assert_eq!(Vec::<String>::read(&text("a, b,")), expected);
-        assert_eq!(
-            Vec::<String>::read(&Raw::List(vec![text("a"), text("b")])),
-            expected
-        );
+        assert_eq!(Vec::<String>::read(&Raw::List(vec![text("a"), text("b")])), expected);
         assert_eq!(Vec::<String>::read(&text("")), Some(vec![]));
         assert_eq!(Vec::<String>::read(&Raw::List(vec![Raw::Integer(1)])), None);
     }

@@ -127,10 +127,8 @@ impl Callers {
             for san in &caller_config.san {
                 by_san.insert(normal(san), Arc::clone(&caller));
             }
-            let (file, variable) = (
-                caller_config.key_file.as_ref(),
-                caller_config.key_env.as_ref(),
-            );
+            let (file, variable) =
+                (caller_config.key_file.as_ref(), caller_config.key_env.as_ref());
             let key = Source::of(file, variable, &env).map(|source| {
                 let end = if file.is_some() { "file" } else { "env" };
                 let path = format!("callers.{name}.key_{end}");
@@ -140,12 +138,7 @@ impl Callers {
             plans.push(Plan { caller, key });
         }
         let keys = read_keys(&plans, &blind)?;
-        Ok(Self {
-            blind,
-            by_key: ArcSwap::from_pointee(keys),
-            by_san,
-            plans,
-        })
+        Ok(Self { blind, by_key: ArcSwap::from_pointee(keys), by_san, plans })
     }
 
     /// Whether no caller is configured: then everybody who can connect may do everything.
@@ -188,11 +181,7 @@ impl fmt::Debug for Callers {
 
 /// DNS names are the same in any case; the paths of URIs are not.
 fn normal(san: &str) -> String {
-    if san.contains(':') {
-        san.to_owned()
-    } else {
-        san.to_ascii_lowercase()
-    }
+    if san.contains(':') { san.to_owned() } else { san.to_ascii_lowercase() }
 }
 
 fn read_keys(plans: &[Plan], blind: &hmac::Key) -> Result<HashMap<Vec<u8>, Arc<Caller>>, Mistakes> {
@@ -217,9 +206,7 @@ fn read_keys(plans: &[Plan], blind: &hmac::Key) -> Result<HashMap<Vec<u8>, Arc<C
             complain(format!("{} {text}", source.place()));
         } else if key.len() < KEY_BYTES_MIN {
             let place = source.place();
-            complain(format!(
-                "{place} holds fewer than {KEY_BYTES_MIN} characters"
-            ));
+            complain(format!("{place} holds fewer than {KEY_BYTES_MIN} characters"));
         } else {
             match keys.entry(hmac::sign(blind, key.as_bytes()).as_ref().to_vec()) {
                 Entry::Vacant(entry) => {
@@ -227,19 +214,12 @@ fn read_keys(plans: &[Plan], blind: &hmac::Key) -> Result<HashMap<Vec<u8>, Arc<C
                 }
                 Entry::Occupied(entry) => {
                     let other = &entry.get().name;
-                    complain(format!(
-                        "{} holds the key of the caller {other}",
-                        source.place()
-                    ));
+                    complain(format!("{} holds the key of the caller {other}", source.place()));
                 }
             }
         }
     }
-    if mistakes.is_empty() {
-        Ok(keys)
-    } else {
-        Err(Mistakes(mistakes))
-    }
+    if mistakes.is_empty() { Ok(keys) } else { Err(Mistakes(mistakes)) }
 }
 
 #[cfg(test)]
@@ -299,9 +279,7 @@ mod tests {
              [callers.c]\nkey_env = \"SHORT\"\ncredentials = [\"main\"]\n\
              [callers.d]\nkey_env = \"UNSET\"\ncredentials = [\"main\"]\n",
         );
-        let error = Callers::load(&config, env)
-            .expect_err("wrong keys")
-            .to_string();
+        let error = Callers::load(&config, env).expect_err("wrong keys").to_string();
         assert_eq!(
             error,
             "callers.b.key_env (configuration line 8): environment variable SHOP_AGAIN holds the key of the caller a\n\

@@ -82,9 +82,7 @@ impl Credential {
     /// Whether QIWI answered 401 to this very token: using it again is pointless.
     #[must_use]
     pub fn is_rejected(&self) -> bool {
-        self.health
-            .as_ref()
-            .is_some_and(|health| health.is_rejected())
+        self.health.as_ref().is_some_and(|health| health.is_rejected())
     }
 
     /// Notes that QIWI accepted it or answered 401. The same as
@@ -98,9 +96,7 @@ impl Credential {
     /// What QIWI has said about it.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.health
-            .as_ref()
-            .map_or(Status::Untried, |health| health.status())
+        self.health.as_ref().map_or(Status::Untried, |health| health.status())
     }
 }
 

@@ -18,6 +18,12 @@ impl Fingerprint {
 
     /// The whole value as 32 hex characters.
     #[must_use]
+    pub fn as_u128(&self) -> u128 {
+        u128::from_be_bytes(self.0)
+    }
+
+    /// All of it in hexadecimal digits.
+    #[must_use]
     pub fn hex(&self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -25,10 +31,7 @@ impl Fingerprint {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .iter()
-            .take(4)
-            .try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.0.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -91,12 +94,8 @@ mod tests {
 
     #[test]
     fn random_peppers_differ() {
-        let one = Pepper::random()
-            .expect("random numbers")
-            .fingerprint(b"token");
-        let two = Pepper::random()
-            .expect("random numbers")
-            .fingerprint(b"token");
+        let one = Pepper::random().expect("random numbers").fingerprint(b"token");
+        let two = Pepper::random().expect("random numbers").fingerprint(b"token");
         assert_ne!(one, two);
     }
 }

@@ -49,9 +49,9 @@ impl Health {
     /// Whether nothing should be sent with this token for now.
     pub fn is_held_back(&self, now: SystemTime) -> bool {
         self.rejected_in_a_row.load(Ordering::Acquire) >= HELD_BACK_AFTER
-            && self.last_rejected().is_some_and(|at| {
-                now.duration_since(at).unwrap_or(Duration::ZERO) < HELD_BACK_FOR
-            })
+            && self
+                .last_rejected()
+                .is_some_and(|at| now.duration_since(at).unwrap_or(Duration::ZERO) < HELD_BACK_FOR)
     }
 
     /// What is known.

@@ -92,10 +92,7 @@ impl Plan {
         let mut mistakes = Vec::new();
         let mut read = |what: &str, source: &Option<Source>| {
             let source = source.as_ref()?;
-            source
-                .read()
-                .map_err(|text| mistakes.push(self.mistake(what, source, text)))
-                .ok()
+            source.read().map_err(|text| mistakes.push(self.mistake(what, source, text))).ok()
         };
         let parts = Parts {
             secret: read(self.secret_key(), &self.secret),
@@ -104,11 +101,7 @@ impl Plan {
             certificate: read("client_cert", &self.certificate),
             key: read("client_key", &self.key),
         };
-        if mistakes.is_empty() {
-            Ok(parts)
-        } else {
-            Err(mistakes)
-        }
+        if mistakes.is_empty() { Ok(parts) } else { Err(mistakes) }
     }
 
     fn secret_key(&self) -> &'static str {
@@ -140,10 +133,7 @@ impl Plan {
             }
         };
         let kind = self.config.kind;
-        let secret = parts
-            .secret
-            .as_ref()
-            .map_or("", |secret| secret.expose_secret());
+        let secret = parts.secret.as_ref().map_or("", |secret| secret.expose_secret());
         let mut authorization = HeaderValue::from_static("");
         if let Err(text) = check_token(secret) {
             complain(self.secret_key(), &self.secret, text);
@@ -156,11 +146,7 @@ impl Plan {
             let decoded = STANDARD.decode(key.expose_secret()).ok();
             let decoded = decoded.filter(|key| !key.is_empty());
             if decoded.is_none() {
-                complain(
-                    "webhook_key",
-                    &self.webhook_key,
-                    "is not base64, as QIWI gives the key",
-                );
+                complain("webhook_key", &self.webhook_key, "is not base64, as QIWI gives the key");
             }
             decoded.map(SecretSlice::from)
         });
@@ -203,11 +189,7 @@ impl Plan {
             expires: self.config.expires.map(|expiry| expiry.0.into()),
             secret: parts.secret.filter(|_| !self.is_wallet()),
             identity,
-            hook: Hook {
-                webhook: self.config.webhook,
-                key,
-                path_secret: parts.path_secret,
-            },
+            hook: Hook { webhook: self.config.webhook, key, path_secret: parts.path_secret },
             health: None,
             content,
         })
@@ -222,13 +204,9 @@ impl Plan {
 impl Parts {
     fn content(&self) -> Vec<u8> {
         let mut content = Content::new();
-        for part in [
-            &self.secret,
-            &self.webhook_key,
-            &self.path_secret,
-            &self.certificate,
-            &self.key,
-        ] {
+        for part in
+            [&self.secret, &self.webhook_key, &self.path_secret, &self.certificate, &self.key]
+        {
             content.add(part.as_ref().map(|part| part.expose_secret().as_bytes()));
         }
         content.finish()
@@ -238,9 +216,7 @@ impl Parts {
 /// The whole notification address has 100 characters at QIWI, and a short secret can be guessed.
 fn is_path_segment(text: &str) -> bool {
     (16..=64).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 enum Part {
@@ -263,12 +239,7 @@ fn identity(certificate: &[u8], key: &[u8]) -> Result<ClientIdentity, (Part, &'s
         .map_err(|_| (Part::Key, "holds a key of a kind that TLS cannot use"))?;
     rustls::sign::CertifiedKey::new(chain, signing)
         .keys_match()
-        .map_err(|_| {
-            (
-                Part::Key,
-                "does not belong to the certificate in client_cert_file",
-            )
-        })?;
+        .map_err(|_| (Part::Key, "does not belong to the certificate in client_cert_file"))?;
     Ok(ClientIdentity {
         certificate_pem: certificate.to_vec(),
         key_pem: SecretSlice::from(key.to_vec()),
@@ -302,10 +273,7 @@ mod tests {
     }
 
     fn pem(label: &str, der: &[u8]) -> String {
-        format!(
-            "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
-            STANDARD.encode(der)
-        )
+        format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
     }
 
     /// A key and the least certificate for it; the signature in it is not one.
@@ -325,15 +293,10 @@ mod tests {
         let name = der(0x30, &[]);
         let time = der(0x17, &[b"260101000000Z"]);
         let validity = der(0x30, &[&time, &time]);
-        let parts: [&[u8]; 7] = [
-            &version, &serial, &algorithm, &name, &validity, &name, &spki,
-        ];
+        let parts: [&[u8]; 7] = [&version, &serial, &algorithm, &name, &validity, &name, &spki];
         let body = der(0x30, &parts);
         let certificate = der(0x30, &[&body, &algorithm, &der(0x03, &[&[0], b"none"])]);
-        (
-            pem("CERTIFICATE", &certificate),
-            pem("PRIVATE KEY", key.as_ref()),
-        )
+        (pem("CERTIFICATE", &certificate), pem("PRIVATE KEY", key.as_ref()))
     }
 
     #[test]
@@ -348,11 +311,7 @@ mod tests {
         let (_, other) = pair();
         for (certificate, key, expected) in [
             (&certificate, &other, "does not belong"),
-            (
-                &certificate,
-                &certificate,
-                "holds no unencrypted PRIVATE KEY",
-            ),
+            (&certificate, &certificate, "holds no unencrypted PRIVATE KEY"),
             (&key, &key, "holds no CERTIFICATE"),
         ] {
             match identity(certificate.as_bytes(), key.as_bytes()) {

@@ -62,10 +62,7 @@ impl Scopes {
 
     /// The names of the permissions, in QIWI's order.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        NAMES
-            .into_iter()
-            .filter(move |(scope, _)| self.contains(*scope))
-            .map(|(_, name)| name)
+        NAMES.into_iter().filter(move |(scope, _)| self.contains(*scope)).map(|(_, name)| name)
     }
 
     /// The permission of this name, in any case.
@@ -107,17 +104,11 @@ impl Value for Scopes {
     fn read(raw: &Raw) -> Option<Self> {
         Vec::<String>::read(raw)?
             .iter()
-            .try_fold(Self::NONE, |scopes, name| {
-                Some(scopes.union(Self::from_name(name)?))
-            })
+            .try_fold(Self::NONE, |scopes, name| Some(scopes.union(Self::from_name(name)?)))
     }
 
     fn write(&self) -> Option<Raw> {
-        Some(Raw::List(
-            self.names()
-                .map(|name| Raw::Text(name.to_owned()))
-                .collect(),
-        ))
+        Some(Raw::List(self.names().map(|name| Raw::Text(name.to_owned())).collect()))
     }
 }
 
@@ -140,10 +131,7 @@ mod tests {
     #[test]
     fn names_are_read_in_any_case_and_unknown_ones_refused() {
         let read = |text: &str| Scopes::read(&Raw::Text(text.to_owned()));
-        assert_eq!(
-            read("profile, History"),
-            Some(Scopes::PROFILE.union(Scopes::HISTORY))
-        );
+        assert_eq!(read("profile, History"), Some(Scopes::PROFILE.union(Scopes::HISTORY)));
         assert_eq!(read("profile, everything"), None);
         assert_eq!(read("NONE"), None);
     }

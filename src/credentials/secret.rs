@@ -79,9 +79,7 @@ fn read_file(path: &PathBuf) -> Result<Zeroizing<Vec<u8>>, String> {
     let file = std::fs::File::open(path).map_err(fail)?;
     // Reserved at once: growing would leave copies behind that nobody wipes.
     let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX as usize + 1));
-    file.take(FILE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(fail)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(fail)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(format!("file {} is larger than 64 KiB", show(path)));
     }
@@ -109,10 +107,7 @@ pub fn check_token(token: &str) -> Result<(), &'static str> {
     if token.len() > TOKEN_BYTES_MAX {
         return Err("is longer than 4096 characters");
     }
-    if token
-        .get(..7)
-        .is_some_and(|start| start.eq_ignore_ascii_case("bearer "))
-    {
+    if token.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer ")) {
         return Err("starts with the word Bearer, expected the token alone");
     }
     if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -152,12 +147,7 @@ mod tests {
 
     #[test]
     fn tokens_are_visible_ascii_without_the_word_bearer() {
-        for good in [
-            "0",
-            "0123456789abcdef",
-            "eyJ2ZXJzaW9uIjoiUDJQIn0=",
-            &"x".repeat(4096),
-        ] {
+        for good in ["0", "0123456789abcdef", "eyJ2ZXJzaW9uIjoiUDJQIn0=", &"x".repeat(4096)] {
             assert_eq!(check_token(good), Ok(()));
         }
         for (wrong, text) in [
@@ -178,9 +168,7 @@ mod tests {
         let source = Source::File("0123456789abcdef0123456789abcdef".into());
         let error = source.read().expect_err("no such file");
         assert!(!error.contains("0123456789"), "{error}");
-        let error = Source::File("no/such-file".into())
-            .read()
-            .expect_err("no such file");
+        let error = Source::File("no/such-file".into()).read().expect_err("no such file");
         assert!(error.contains("no/such-file"), "{error}");
     }
 
@@ -188,15 +176,9 @@ mod tests {
     fn white_space_around_a_secret_is_not_part_of_it() {
         let value = |text: &str| Source::Environment("T".into(), Some(text.into())).read();
         assert_eq!(value(" abc\n").expect("a secret").expose_secret(), "abc");
-        assert_eq!(
-            value(" \n").expect_err("empty"),
-            "environment variable T is empty"
-        );
+        assert_eq!(value(" \n").expect_err("empty"), "environment variable T is empty");
         let unset = Source::Environment("T".into(), None).read();
-        assert_eq!(
-            unset.expect_err("unset"),
-            "environment variable T is not set"
-        );
+        assert_eq!(unset.expect_err("unset"), "environment variable T is not set");
     }
 
     #[test]
@@ -207,10 +189,7 @@ mod tests {
             content.finish()
         };
         assert_ne!(digest(&[None]), digest(&[Some(b"")]));
-        assert_ne!(
-            digest(&[Some(b"ab"), Some(b"c")]),
-            digest(&[Some(b"a"), Some(b"bc")])
-        );
+        assert_ne!(digest(&[Some(b"ab"), Some(b"c")]), digest(&[Some(b"a"), Some(b"bc")]));
         assert_eq!(digest(&[Some(b"ab")]), digest(&[Some(b"ab")]));
     }
 }

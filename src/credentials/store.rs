@@ -78,9 +78,7 @@ impl Credentials {
     /// Everything that is wrong with any of them.
     pub fn load(config: &Config, env: impl Fn(&str) -> Option<String>) -> Result<Self, Mistakes> {
         let mut mistakes = Vec::new();
-        let pepper = pepper(config)
-            .map_err(|mistake| mistakes.push(mistake))
-            .ok();
+        let pepper = pepper(config).map_err(|mistake| mistakes.push(mistake)).ok();
         let origins = Arc::new(config.origins.clone());
         let plans: Vec<_> = config
             .credentials
@@ -137,11 +135,7 @@ impl Credentials {
             expires: None,
             secret: None,
             identity: None,
-            hook: Hook {
-                webhook: Webhook::Off,
-                key: None,
-                path_secret: None,
-            },
+            hook: Hook { webhook: Webhook::Off, key: None, path_secret: None },
             health,
             content: Vec::new(),
         }))
@@ -201,9 +195,7 @@ impl Credentials {
                 Err(mistakes) => {
                     outcome.failed.push((Arc::clone(name), mistakes));
                     let mut failing = self.failing.lock();
-                    failing
-                        .entry(Arc::clone(name))
-                        .or_insert_with(SystemTime::now);
+                    failing.entry(Arc::clone(name)).or_insert_with(SystemTime::now);
                     (None, false)
                 }
             };
@@ -279,10 +271,8 @@ impl ReloadOutcome {
 impl Table {
     /// Adds a credential with new content. All that use one token share its health.
     fn insert(&mut self, mut credential: Credential, health: Option<Arc<Health>>) {
-        let health = self
-            .health
-            .entry(credential.fingerprint)
-            .or_insert_with(|| health.unwrap_or_default());
+        let health =
+            self.health.entry(credential.fingerprint).or_insert_with(|| health.unwrap_or_default());
         credential.health = Some(Arc::clone(health));
         if let Some(name) = credential.name.clone() {
             self.named.insert(name, Arc::new(credential));
@@ -292,9 +282,7 @@ impl Table {
     /// Adds a credential whose content is the same as before.
     fn keep(&mut self, credential: Arc<Credential>) {
         if let Some(health) = &credential.health {
-            self.health
-                .entry(credential.fingerprint)
-                .or_insert_with(|| Arc::clone(health));
+            self.health.entry(credential.fingerprint).or_insert_with(|| Arc::clone(health));
         }
         if let Some(name) = credential.name.clone() {
             self.named.insert(name, credential);
@@ -305,9 +293,7 @@ impl Table {
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.list();
-        let names = names
-            .iter()
-            .filter_map(|credential| credential.name.as_ref());
+        let names = names.iter().filter_map(|credential| credential.name.as_ref());
         f.debug_set().entries(names).finish()
     }
 }
@@ -324,10 +310,7 @@ fn pepper(config: &Config) -> Result<Pepper, Mistake> {
     let secret = source.read().map_err(mistake)?;
     let bytes = secret.expose_secret().as_bytes();
     if bytes.len() < PEPPER_BYTES_MIN {
-        let text = format!(
-            "{} holds fewer than {PEPPER_BYTES_MIN} characters",
-            source.place()
-        );
+        let text = format!("{} holds fewer than {PEPPER_BYTES_MIN} characters", source.place());
         return Err(mistake(text));
     }
     Ok(Pepper::new(bytes))

@@ -58,24 +58,15 @@ fn load(config: &Config) -> Credentials {
 fn a_named_credential_is_ready_to_use_and_prints_no_secret() {
     let dir = Dir::new();
     dir.write("token", "hush-hush\n");
-    let credentials = load(&wallet(
-        &dir,
-        "scopes = [\"profile\"]\nexpires = 2026-03-31\n",
-    ));
+    let credentials = load(&wallet(&dir, "scopes = [\"profile\"]\nexpires = 2026-03-31\n"));
     let main = credentials.named("main").unwrap();
     assert_eq!(main.authorization(), "Bearer hush-hush");
     assert!(main.authorization().is_sensitive());
-    assert_eq!(
-        (main.kind, main.scopes),
-        (Some(Kind::Wallet), Some(Scopes::PROFILE))
-    );
+    assert_eq!((main.kind, main.scopes), (Some(Kind::Wallet), Some(Scopes::PROFILE)));
     assert_eq!(main.wallet.as_ref().unwrap().digits(), "79000000001");
     assert!(main.expires().is_some());
     let printed = format!("{main:?} {credentials:?}");
-    assert!(
-        !printed.contains("hush") && !printed.contains("7900000000"),
-        "{printed}"
-    );
+    assert!(!printed.contains("hush") && !printed.contains("7900000000"), "{printed}");
     assert!(credentials.named("other").is_none());
     assert_eq!(credentials.list().len(), 1);
 }
@@ -100,10 +91,7 @@ fn each_kind_gets_what_it_needs_and_no_more() {
     assert_eq!(p2p.authorization(), "Bearer secret-of-b");
     assert_eq!(p2p.secret().unwrap().expose_secret(), "secret-of-b");
     let shop = credentials.named("shop").unwrap();
-    assert!(
-        shop.authorization().is_empty(),
-        "a merchant's secret is never sent"
-    );
+    assert!(shop.authorization().is_empty(), "a merchant's secret is never sent");
     assert_eq!(shop.secret().unwrap().expose_secret(), "secret-of-b");
     assert_eq!(shop.merchant_site.as_deref(), Some("test-00"));
     assert_eq!(shop.fingerprint, p2p.fingerprint);
@@ -131,9 +119,7 @@ fn all_mistakes_of_all_secrets_are_reported_at_once_and_no_secret_is_shown() {
         token = path(&dir.0, "token"),
     );
     let error = Credentials::load(&Config::from_toml(&toml).unwrap(), no_env).unwrap_err();
-    let text = error
-        .to_string()
-        .replace(&format!("{}/", dir.0.display()), "");
+    let text = error.to_string().replace(&format!("{}/", dir.0.display()), "");
     assert_eq!(
         text,
         "security.fingerprint_pepper_file (configuration line 2): file short holds fewer than 16 characters\n\
@@ -154,10 +140,7 @@ fn a_token_a_caller_brings_is_checked_and_known_only_by_its_fingerprint() {
     let own = credentials.pass_through("other").unwrap();
     assert_eq!(own.authorization(), "Bearer other");
     assert!(own.authorization().is_sensitive());
-    assert_eq!(
-        (own.name.as_ref(), own.kind, own.scopes),
-        (None, None, None)
-    );
+    assert_eq!((own.name.as_ref(), own.kind, own.scopes), (None, None, None));
     let same = credentials.pass_through("hush-hush").unwrap();
     let main = credentials.named("main").unwrap();
     assert_eq!(same.fingerprint, main.fingerprint);
@@ -221,10 +204,7 @@ fn new_content_that_cannot_be_used_leaves_the_last_good_one() {
         assert_eq!(outcome.failed.len(), 1);
         assert_eq!((outcome.changed.len(), outcome.unchanged), (0, 0));
     }
-    assert_eq!(
-        credentials.named("main").unwrap().authorization(),
-        "Bearer one"
-    );
+    assert_eq!(credentials.named("main").unwrap().authorization(), "Bearer one");
     assert!(credentials.state("main").unwrap().stale_since.is_some());
     std::fs::remove_file(dir.0.join("token")).unwrap();
     assert_eq!(credentials.reload().failed.len(), 1);
@@ -240,10 +220,7 @@ fn a_pepper_file_makes_fingerprints_the_same_in_every_run() {
     let dir = Dir::new();
     dir.write("token", "one");
     dir.write("pepper", "0123456789abcdef");
-    let more = format!(
-        "[security]\nfingerprint_pepper_file = {}\n",
-        path(&dir.0, "pepper")
-    );
+    let more = format!("[security]\nfingerprint_pepper_file = {}\n", path(&dir.0, "pepper"));
     let fingerprint = |config: &Config| load(config).named("main").unwrap().fingerprint;
     let with = wallet(&dir, &more);
     assert_eq!(fingerprint(&with), fingerprint(&with));
@@ -265,12 +242,7 @@ async fn watching_notices_a_change_and_ends_when_cancelled() {
             tokio::time::sleep(every).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), changed)
-        .await
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(10), changed).await.unwrap();
     cancel.cancel();
-    tokio::time::timeout(Duration::from_secs(10), watch)
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(10), watch).await.unwrap().unwrap();
 }

@@ -58,11 +58,7 @@ impl Value for Wallet {
 
     fn found(raw: &Raw) -> String {
         let text = raw.plain();
-        format!(
-            "\"{}\" of {} characters",
-            last4(&text),
-            text.chars().count()
-        )
+        format!("\"{}\" of {} characters", last4(&text), text.chars().count())
     }
 }
 
@@ -82,11 +78,7 @@ mod tests {
             ("7900000000x", None),
             ("", None),
         ] {
-            assert_eq!(
-                Wallet::parse(text).as_ref().map(Wallet::digits),
-                expected,
-                "{text}"
-            );
+            assert_eq!(Wallet::parse(text).as_ref().map(Wallet::digits), expected, "{text}");
         }
         let wallet = Wallet::parse("79000000001").expect("a good number");
         assert_eq!(format!("{wallet} {wallet:?}"), "***0001 Wallet(***0001)");

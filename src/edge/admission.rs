@@ -125,10 +125,7 @@ where
     fn call(&mut self, call: Inbound) -> Self::Future {
         let class = call.row.policy.class;
         match self.admission.try_enter(class) {
-            Some(place) => AdmitFuture::Running {
-                inner: self.inner.call(call),
-                _place: place,
-            },
+            Some(place) => AdmitFuture::Running { inner: self.inner.call(call), _place: place },
             None => {
                 let admission = self.admission.clone();
                 let deadline = call.deadline;

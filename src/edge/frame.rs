@@ -63,10 +63,8 @@ impl Body for ReplyBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         match self.get_mut() {
             Self::Message { frame, trailers } => {
-                let next = frame
-                    .take()
-                    .map(Frame::data)
-                    .or_else(|| trailers.take().map(Frame::trailers));
+                let next =
+                    frame.take().map(Frame::data).or_else(|| trailers.take().map(Frame::trailers));
                 Poll::Ready(next.map(Ok))
             }
             Self::Tonic(body) => Pin::new(body).poll_frame(cx),
@@ -106,7 +104,7 @@ impl Body for ReplyBody {
 ///
 /// # Errors
 /// `MESSAGE_TOO_LARGE` and `MESSAGE_UNREADABLE`.
-pub async fn read<T: Message + Default>(
+pub async fn read<T: Message + Default + 'static>(
     headers: &HeaderMap,
     body: Incoming,
     size_max: usize,

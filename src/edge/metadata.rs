@@ -12,7 +12,9 @@ const REQUEST_ID_MAX: usize = 128;
 pub fn request_id(headers: &HeaderMap) -> HeaderValue {
     let sent = headers.get("x-request-id").filter(|id| {
         let id = id.as_bytes();
-        !id.is_empty() && id.len() <= REQUEST_ID_MAX && id.iter().all(|byte| (0x21..0x7f).contains(byte))
+        !id.is_empty()
+            && id.len() <= REQUEST_ID_MAX
+            && id.iter().all(|byte| (0x21..0x7f).contains(byte))
     });
     if let Some(id) = sent {
         return id.clone();

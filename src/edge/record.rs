@@ -19,7 +19,7 @@ use crate::call::{Inbound, Journal};
 use crate::error::{About, Error, reason};
 use crate::operations::Row;
 use crate::policy::Shape;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, names};
 
 /// Makes [`Record`].
 #[derive(Clone)]
@@ -126,12 +126,11 @@ struct Summary {
 
 impl Summary {
     fn status(&self, error: &Error) -> Status {
-        let trace_id = self.journal.span.trace_id();
         error.to_status(&About {
             api: Some(self.row.api()),
             operation: Some(self.row.method()),
             request_id: self.journal.request_id(),
-            trace_id: trace_id.as_ref().map(|id| id.as_str()),
+            trace_id: self.journal.trace_id(),
         })
     }
 
@@ -143,12 +142,11 @@ impl Summary {
             self.log(code, elapsed);
         }
         let failure = (code != Code::Ok).then(|| self.journal.failure().reason).flatten();
-        self.journal.span.finish_server(code_name(code), failure);
+        self.journal.finish_span(names::status_code(code as u8), failure);
     }
 
     fn log(&self, code: Code, elapsed: std::time::Duration) {
         let journal = &self.journal;
-        let trace_id = journal.span.trace_id();
         let caller = journal.caller();
         let credential = journal.credential();
         let failure = if code == Code::Ok { None } else { Some(journal.failure()) };
@@ -156,7 +154,7 @@ impl Summary {
         tracing::info!(
             target: "qiwi_gateway::call",
             method = self.row.policy.rpc,
-            code = code_name(code),
+            code = names::status_code(code as u8),
             reason = failure.reason,
             duration_us = elapsed.as_micros() as u64,
             attempts = journal.attempts.load(std::sync::atomic::Ordering::Relaxed),
@@ -167,7 +165,7 @@ impl Summary {
             upstream_code = failure.upstream_code.as_deref(),
             detail = failure.detail.as_deref(),
             request_id = journal.request_id(),
-            trace_id = trace_id.as_ref().map(|id| id.as_str()),
+            trace_id = journal.trace_id(),
             "call"
         );
     }
@@ -227,12 +225,11 @@ fn status_of(trailers: &HeaderMap) -> Code {
 /// A stream that fails after it began: the same details as for a call that fails at once.
 pub fn stream_status(row: &'static Row, journal: &Journal, error: &Error) -> Status {
     journal.set_failure(error);
-    let trace_id = journal.span.trace_id();
     error.to_status(&About {
         api: Some(row.api()),
         operation: Some(row.method()),
         request_id: journal.request_id(),
-        trace_id: trace_id.as_ref().map(|id| id.as_str()),
+        trace_id: journal.trace_id(),
     })
 }
 
@@ -253,28 +250,8 @@ pub fn unrecorded(
     ended: impl Future<Output = ()> + Send + 'static,
 ) -> http::Response<RecordedBody> {
     let ended = Box::pin(ended);
-    response.map(|body| RecordedBody { body: ReplyBody::Until { body, ended: Some(ended) }, summary: None })
-}
-
-/// The code's name as telemetry and logs write it.
-pub const fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
+    response.map(|body| RecordedBody {
+        body: ReplyBody::Until { body, ended: Some(ended) },
+        summary: None,
+    })
 }

@@ -17,10 +17,7 @@ use super::faults::Rule;
 /// The routes; no fault strikes them and no journal records them.
 pub(super) fn routes() -> Router<Arc<Shared>> {
     Router::new()
-        .route(
-            "/__sandbox/faults",
-            get(list_faults).post(add_faults).delete(clear_faults),
-        )
+        .route("/__sandbox/faults", get(list_faults).post(add_faults).delete(clear_faults))
         .route("/__sandbox/requests", get(requests))
         .route("/__sandbox/reset", post(reset))
 }
@@ -31,10 +28,7 @@ async fn list_faults(State(shared): State<Arc<Shared>>) -> Response {
 
 async fn add_faults(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     let rules = serde_json::from_slice::<Vec<Rule>>(&body);
-    match rules
-        .map_err(|error| error.to_string())
-        .and_then(|rules| shared.faults.add(rules))
-    {
+    match rules.map_err(|error| error.to_string()).and_then(|rules| shared.faults.add(rules)) {
         Ok(()) => answer::json(StatusCode::OK, &json!(shared.faults.list())),
         Err(reason) => (StatusCode::BAD_REQUEST, format!("{reason}\n")).into_response(),
     }

@@ -93,10 +93,9 @@ impl Grant {
         match (self, access) {
             (Self::Expired, _) => false,
             (Self::P2p, access) => matches!(access, Access::Invoices),
-            (Self::Information, access) => matches!(
-                access,
-                Access::AnyWalletToken | Access::PermissionOrInformation(_)
-            ),
+            (Self::Information, access) => {
+                matches!(access, Access::AnyWalletToken | Access::PermissionOrInformation(_))
+            }
             (Self::Wallet(held), access) => match access {
                 Access::AnyWalletToken => true,
                 Access::Permission(one) | Access::PermissionOrInformation(one) => {
@@ -120,7 +119,5 @@ impl Grant {
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then_some(token.trim())
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }

@@ -17,19 +17,13 @@ pub(super) async fn list(call: Call, Path(wallet): Path<String>) -> Reply {
     let number = call.admit_to(access, &wallet)?;
     let repeated = call.query.number("timeout")?.is_some();
     let alias = call.query.get("alias");
-    let fault = if repeated && alias.is_some() {
-        None
-    } else {
-        call.balance_fault
-    };
+    let fault = if repeated && alias.is_some() { None } else { call.balance_fault };
     let accounts = call.with_wallet(number, |wallet, _| {
         let chosen = wallet
             .accounts
             .iter()
             .filter(|account| alias.is_none_or(|alias| account.alias == alias));
-        chosen
-            .map(|account| account_json(account, fault))
-            .collect::<Vec<Value>>()
+        chosen.map(|account| account_json(account, fault)).collect::<Vec<Value>>()
     })?;
     if accounts.is_empty() && alias.is_some() {
         return Err(Refusal::empty(StatusCode::NOT_FOUND));

@@ -53,9 +53,7 @@ impl Shared {
 }
 
 fn seed_time(config: &SandboxConfig) -> i64 {
-    config
-        .seed_time
-        .unwrap_or_else(|| jiff::Timestamp::now().as_second())
+    config.seed_time.unwrap_or_else(|| jiff::Timestamp::now().as_second())
 }
 
 /// The media type of JSON.
@@ -116,11 +114,7 @@ impl Call {
             return Ok(wallet);
         }
         let known = self.shared.world.lock().wallets.contains_key(in_path);
-        Err(Refusal::empty(if known {
-            StatusCode::FORBIDDEN
-        } else {
-            StatusCode::NOT_FOUND
-        }))
+        Err(Refusal::empty(if known { StatusCode::FORBIDDEN } else { StatusCode::NOT_FOUND }))
     }
 
     /// Counts the call against the history limit of a wallet.
@@ -138,14 +132,11 @@ impl Call {
             return Err(Refusal::malformed("User-Agent must not be empty"));
         }
         let vendor = media_type.starts_with("application/vnd.");
-        let covered = self
-            .header(header::ACCEPT.as_str())
-            .split(',')
-            .any(|range| {
-                let range = range.split(';').next().unwrap_or(range).trim();
-                range.eq_ignore_ascii_case(media_type)
-                    || (!vendor && matches!(range, "*/*" | "application/*"))
-            });
+        let covered = self.header(header::ACCEPT.as_str()).split(',').any(|range| {
+            let range = range.split(';').next().unwrap_or(range).trim();
+            range.eq_ignore_ascii_case(media_type)
+                || (!vendor && matches!(range, "*/*" | "application/*"))
+        });
         if covered {
             Ok(())
         } else {
@@ -160,9 +151,7 @@ impl Call {
         if value.eq_ignore_ascii_case(media_type) {
             Ok(())
         } else {
-            Err(Refusal::malformed(&format!(
-                "Content-Type must be {media_type}"
-            )))
+            Err(Refusal::malformed(&format!("Content-Type must be {media_type}")))
         }
     }
 
@@ -189,9 +178,6 @@ impl Call {
     }
 
     fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .map_or("", str::trim)
+        self.headers.get(name).and_then(|value| value.to_str().ok()).map_or("", str::trim)
     }
 }

@@ -50,10 +50,7 @@ fn details(card: &Card) -> Value {
     put("cardAlias", json!(card.name));
     put("cardLimit", json!(limit));
     put("activated", json!(card.activated_at.map(date)));
-    put(
-        "smsResended",
-        json!(card.activated_at.map(|at| date(at + 1_442))),
-    );
+    put("smsResended", json!(card.activated_at.map(|at| date(at + 1_442))));
     put("postNumber", Value::Null);
     put("blockedDate", json!(card.blocked_at.map(date)));
     put("fullPan", Value::Null);
@@ -105,10 +102,7 @@ pub(super) async fn statement(call: Call, Path((wallet, card)): Path<(String, u6
     };
     let lines = call.with_wallet(number, |wallet, _| {
         let card = wallet.cards.iter().find(|known| known.id == card)?;
-        let mut lines = vec![format!(
-            "Statement of card {} ****{}",
-            card.id, card.last_digits
-        )];
+        let mut lines = vec![format!("Statement of card {} ****{}", card.id, card.last_digits)];
         let paid = wallet.operations.iter().filter(|operation| {
             operation.kind == Kind::QiwiCard
                 && operation.account.ends_with(card.last_digits)
@@ -124,9 +118,5 @@ pub(super) async fn statement(call: Call, Path((wallet, card)): Path<(String, u6
     let Some(lines) = lines else {
         return Err(Refusal::empty(StatusCode::NOT_FOUND));
     };
-    Ok(answer::bytes(
-        StatusCode::OK,
-        "application/pdf",
-        files::pdf(&lines),
-    ))
+    Ok(answer::bytes(StatusCode::OK, "application/pdf", files::pdf(&lines)))
 }

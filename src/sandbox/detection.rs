@@ -14,9 +14,8 @@ use super::query::Query;
 pub(super) async fn mobile(call: Call, body: Bytes) -> Reply {
     let phone = form_field(&call, &body, "phone")?;
     let phone = phone.strip_prefix('+').unwrap_or(&phone);
-    let operator = (phone.len() == 11 && phone.starts_with('7'))
-        .then(|| catalog::operator(phone))
-        .flatten();
+    let operator =
+        (phone.len() == 11 && phone.starts_with('7')).then(|| catalog::operator(phone)).flatten();
     verdict(
         operator.map(|operator| operator.id),
         "По номеру не удалось определить оператора сотовой связи.",

@@ -36,9 +36,7 @@ pub(super) fn pdf(lines: &[String]) -> Vec<u8> {
     for offset in offsets {
         file.push_str(&format!("{offset:010} 00000 n \n"));
     }
-    file.push_str(&format!(
-        "trailer\n<< /Size {size} /Root 1 0 R >>\nstartxref\n{table}\n%%EOF\n"
-    ));
+    file.push_str(&format!("trailer\n<< /Size {size} /Root 1 0 R >>\nstartxref\n{table}\n%%EOF\n"));
     file.into_bytes()
 }
 

@@ -101,10 +101,7 @@ pub(super) async fn totals(call: Call, Path(wallet): Path<String>) -> Reply {
 }
 
 fn sums(by_currency: &BTreeMap<u16, i64>) -> Vec<Value> {
-    by_currency
-        .iter()
-        .map(|(currency, minor)| Money::new(*minor, *currency).to_json())
-        .collect()
+    by_currency.iter().map(|(currency, minor)| Money::new(*minor, *currency).to_json()).collect()
 }
 
 /// W-TXN-1.

@@ -32,11 +32,7 @@ impl Filter {
             .into_iter()
             .map(|text| Source::parse(text).ok_or_else(|| Refusal::malformed("unknown source")))
             .collect::<Result<_, _>>()?;
-        Ok(Self {
-            window: window(query, "startDate", "endDate")?,
-            kind,
-            sources,
-        })
+        Ok(Self { window: window(query, "startDate", "endDate")?, kind, sources })
     }
 
     /// Whether the query named its dates.
@@ -70,9 +66,7 @@ pub(super) fn window(
         (None, None) => return Ok(None),
         (Some(start), Some(end)) => (start, end),
         _ => {
-            return Err(Refusal::malformed(&format!(
-                "{from} and {till} go together"
-            )));
+            return Err(Refusal::malformed(&format!("{from} and {till} go together")));
         }
     };
     let (start, end) = pair;

@@ -33,10 +33,7 @@ pub(super) async fn data(call: Call, Path(wallet): Path<String>) -> Reply {
 
 /// The first and last two digits; an empty value stays empty.
 fn masked(digits: &str) -> String {
-    match (
-        digits.get(..2),
-        digits.get(digits.len().saturating_sub(2)..),
-    ) {
+    match (digits.get(..2), digits.get(digits.len().saturating_sub(2)..)) {
         (Some(first), Some(last)) => format!("{first}***{last}"),
         _ => String::new(),
     }
@@ -48,9 +45,8 @@ pub(super) async fn downgrade(
     Path((wallet, operation)): Path<(String, String)>,
 ) -> Reply {
     let number = call.admit_to(ACCESS, &wallet)?;
-    let status = call.with_wallet(number, |wallet, _| {
-        wallet.downgrades.get(operation.as_str()).copied()
-    })?;
+    let status =
+        call.with_wallet(number, |wallet, _| wallet.downgrades.get(operation.as_str()).copied())?;
     let Some(status) = status else {
         return Err(Refusal::empty(StatusCode::NOT_FOUND));
     };

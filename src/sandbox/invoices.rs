@@ -35,10 +35,7 @@ pub(super) async fn unpaid(call: Call) -> Reply {
                 && before.is_none_or(|before| invoice.created_ms < before)
                 && next_id.is_none_or(|next_id| invoice.id <= next_id)
         });
-        matching
-            .take(rows)
-            .map(invoice_json)
-            .collect::<Vec<Value>>()
+        matching.take(rows).map(invoice_json).collect::<Vec<Value>>()
     })?;
     answer::ok(&json!({ "bills": bills }))
 }

@@ -29,10 +29,7 @@ struct Pages {
 
 impl Journal {
     pub(super) fn new(kept: usize) -> Self {
-        Self {
-            kept,
-            pages: Mutex::default(),
-        }
+        Self { kept, pages: Mutex::default() }
     }
 
     fn write(&self, route: String, entry: Value) {

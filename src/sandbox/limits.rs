@@ -32,13 +32,8 @@ pub(super) async fn actual(call: Call, Path(wallet): Path<String>) -> Reply {
         return Err(Refusal::malformed(&format!("unknown type {unknown}")));
     }
     let limits = call.with_wallet(number, |wallet, seeded_at| {
-        let wanted = wallet
-            .limits
-            .iter()
-            .filter(|limit| types.contains(&limit.kind));
-        wanted
-            .map(|limit| limit_json(limit, seeded_at))
-            .collect::<Vec<Value>>()
+        let wanted = wallet.limits.iter().filter(|limit| types.contains(&limit.kind));
+        wanted.map(|limit| limit_json(limit, seeded_at)).collect::<Vec<Value>>()
     })?;
     answer::ok(&json!({ "limits": { "RU": limits } }))
 }
@@ -48,16 +43,12 @@ fn limit_json(limit: &Limit, seeded_at: i64) -> Value {
     let rest = limit.max - limit.spent;
     let (max, spent, rest) = match limit.form {
         LimitForm::Numbers => (number(limit.max), number(limit.spent), number(rest)),
-        LimitForm::Strings => (
-            json!(two_places(limit.max)),
-            json!(two_places(limit.spent)),
-            number(rest),
-        ),
-        LimitForm::TruthValue => (
-            json!(two_places(limit.max)),
-            json!(two_places(limit.spent)),
-            json!(rest > 0),
-        ),
+        LimitForm::Strings => {
+            (json!(two_places(limit.max)), json!(two_places(limit.spent)), number(rest))
+        }
+        LimitForm::TruthValue => {
+            (json!(two_places(limit.max)), json!(two_places(limit.spent)), json!(rest > 0))
+        }
     };
     let today = moment::moscow_date(seeded_at);
     let first = today.first_of_month();

@@ -46,11 +46,7 @@ pub(super) fn with_offset(seconds: i64, offset: Offset) -> String {
 /// A timestamp as `2021-01-18T14:29:51.984+03:00`.
 pub(super) fn with_milliseconds(at: Timestamp, offset: Offset) -> String {
     let local = offset.to_datetime(at);
-    format!(
-        "{}{}",
-        local.strftime("%Y-%m-%dT%H:%M:%S%.3f"),
-        suffix(offset)
-    )
+    format!("{}{}", local.strftime("%Y-%m-%dT%H:%M:%S%.3f"), suffix(offset))
 }
 
 /// Unix seconds as `2017-07-27T06:51:06.099Z`, the form of the profile.

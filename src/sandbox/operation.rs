@@ -102,12 +102,9 @@ impl Operation {
         let (status, status_text, code, error) = match self.status {
             Status::Waiting => ("WAITING", "Запрос обрабатывается", 0, None),
             Status::Success => ("SUCCESS", "Успешно", 0, None),
-            Status::Error(code) => (
-                "ERROR",
-                "Платеж не проведен",
-                code,
-                Some(catalog::payment_error(code)),
-            ),
+            Status::Error(code) => {
+                ("ERROR", "Платеж не проведен", code, Some(catalog::payment_error(code)))
+            }
         };
         json!({
             "txnId": self.txn_id,

@@ -15,9 +15,7 @@ pub(super) async fn by_phone(call: Call) -> Reply {
     let phone = call.query.required("phoneNumber")?;
     let digits = phone.bytes().all(|byte| byte.is_ascii_digit());
     if phone.len() != 11 || !digits || !phone.starts_with('7') {
-        return Err(Refusal::malformed(
-            "phoneNumber is 11 digits beginning with 7",
-        ));
+        return Err(Refusal::malformed("phoneNumber is 11 digits beginning with 7"));
     }
     let list: Vec<Value> = catalog::operator(phone)
         .into_iter()
@@ -40,11 +38,7 @@ pub(super) async fn by_card(call: Call, body: Bytes) -> Reply {
     let account = body.get("account").and_then(Value::as_str).unwrap_or("");
     let provider = card_digits(account).and_then(|digits| catalog::card_provider(&digits));
     let Some(provider) = provider else {
-        return Err(Refusal::processing(
-            StatusCode::BAD_REQUEST,
-            522,
-            catalog::payment_error(522),
-        ));
+        return Err(Refusal::processing(StatusCode::BAD_REQUEST, 522, catalog::payment_error(522)));
     };
     answer::ok(&json!({
         "elements": [

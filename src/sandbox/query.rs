@@ -24,8 +24,7 @@ impl Query {
 
     /// The value of a name that must be there.
     pub(super) fn required(&self, name: &str) -> Result<&str, Refusal> {
-        self.get(name)
-            .ok_or_else(|| Refusal::malformed(&format!("{name} is required")))
+        self.get(name).ok_or_else(|| Refusal::malformed(&format!("{name} is required")))
     }
 
     /// `true` or `false`; absent means `default`.
@@ -63,10 +62,7 @@ impl Query {
             .0
             .iter()
             .filter_map(|(key, value)| {
-                let index = key
-                    .strip_prefix(name)?
-                    .strip_prefix('[')?
-                    .strip_suffix(']')?;
+                let index = key.strip_prefix(name)?.strip_prefix('[')?.strip_suffix(']')?;
                 Some((index.parse().ok()?, value.as_str()))
             })
             .collect();

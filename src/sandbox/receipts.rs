@@ -32,16 +32,8 @@ pub(super) async fn file(call: Call, Path(id): Path<u64>) -> Reply {
         )
     })?;
     match format {
-        "PDF" => Ok(answer::bytes(
-            StatusCode::OK,
-            "application/pdf",
-            files::pdf(&lines),
-        )),
-        "JPEG" => Ok(answer::bytes(
-            StatusCode::OK,
-            "image/jpeg",
-            files::jpeg(&lines.join("; ")),
-        )),
+        "PDF" => Ok(answer::bytes(StatusCode::OK, "application/pdf", files::pdf(&lines))),
+        "JPEG" => Ok(answer::bytes(StatusCode::OK, "image/jpeg", files::jpeg(&lines.join("; ")))),
         _ => Err(Refusal::malformed("format must be JPEG or PDF")),
     }
 }

@@ -15,10 +15,7 @@ use super::state::{Account, Card, Hook, Identification, Invoice, Limit, LimitFor
 pub(super) fn world(seeded_at: i64) -> World {
     let wallets = [demo_wallet(seeded_at), second_wallet(seeded_at)];
     World {
-        wallets: wallets
-            .into_iter()
-            .map(|wallet| (wallet.number.clone(), wallet))
-            .collect(),
+        wallets: wallets.into_iter().map(|wallet| (wallet.number.clone(), wallet)).collect(),
         seeded_at,
     }
 }
@@ -48,18 +45,8 @@ fn demo_wallet(now: i64) -> Wallet {
             limit("REFILL", 6_000_000, 1_234_567, LimitForm::Numbers),
             limit("TURNOVER", 20_000_000, 3_980_000, LimitForm::Numbers),
             limit("PAYMENTS_P2P", 4_000_000, 3_980_000, LimitForm::Numbers),
-            limit(
-                "PAYMENTS_PROVIDER_INTERNATIONALS",
-                20_000_000,
-                0,
-                LimitForm::Numbers,
-            ),
-            limit(
-                "PAYMENTS_PROVIDER_PAYOUT",
-                4_000_000,
-                150_050,
-                LimitForm::Numbers,
-            ),
+            limit("PAYMENTS_PROVIDER_INTERNATIONALS", 20_000_000, 0, LimitForm::Numbers),
+            limit("PAYMENTS_PROVIDER_PAYOUT", 4_000_000, 150_050, LimitForm::Numbers),
             limit("WITHDRAW_CASH", 500_000, 100, LimitForm::Strings),
         ],
         payments_to_persons: 7,
@@ -122,12 +109,7 @@ fn second_wallet(now: i64) -> Wallet {
 }
 
 fn limit(kind: &'static str, max: i64, spent: i64, form: LimitForm) -> Limit {
-    Limit {
-        kind,
-        max,
-        spent,
-        form,
-    }
+    Limit { kind, max, spent, form }
 }
 
 fn wallet_account(alias: &'static str, currency: u16, minor: i64, default: bool) -> Account {

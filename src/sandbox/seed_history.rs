@@ -81,11 +81,7 @@ fn operation(now: i64, index: u32) -> Operation {
 
 fn error(index: u32) -> u16 {
     let turn = (index / 11) % 7;
-    ERRORS
-        .iter()
-        .zip(0..)
-        .find(|(_, place)| *place == turn)
-        .map_or(220, |(code, _)| *code)
+    ERRORS.iter().zip(0..).find(|(_, place)| *place == turn).map_or(220, |(code, _)| *code)
 }
 
 /// Card operations have 19 digits and every seventh other one more than 2⁵³, as real ones may.
@@ -120,11 +116,7 @@ fn counterpart(kind: Kind, index: u32) -> (u32, String, Source) {
         (Kind::Out, 4) => (1099, "79990000001".to_owned(), Source::Usd),
         (Kind::Out, _) => (466, "552175******0007".to_owned(), Source::Rub),
         (Kind::QiwiCard, turn) => {
-            let card = if turn % 2 == 0 {
-                "****9078"
-            } else {
-                "****1231"
-            };
+            let card = if turn % 2 == 0 { "****9078" } else { "****1231" };
             (22351, card.to_owned(), Source::Rub)
         }
     }

@@ -42,11 +42,7 @@ impl Sandbox {
         let router = router(Arc::new(Shared::new(config)));
         let stop = CancellationToken::new();
         let accepting = tokio::spawn(accept(listener, router, stop.clone()));
-        Ok(Self {
-            address,
-            stop: stop.drop_guard(),
-            accepting,
-        })
+        Ok(Self { address, stop: stop.drop_guard(), accepting })
     }
 
     /// Where the sandbox listens.
@@ -98,9 +94,7 @@ async fn serve(stream: TcpStream, router: Router) {
         }
     });
     // The error is either a cut that was asked for or the client going away.
-    let _ended = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ended = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 fn router(shared: Arc<Shared>) -> Router {
@@ -109,14 +103,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .merge(money_routes())
         .merge(site_routes())
         .fallback(|| async { StatusCode::NOT_FOUND })
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(&shared),
-            faults::apply,
-        ))
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(&shared),
-            journal::record,
-        ));
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), faults::apply))
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), journal::record));
     upstream.merge(admin::routes()).with_state(shared)
 }
 
@@ -151,54 +139,27 @@ fn profile_routes() -> Router<Arc<Shared>> {
 
 fn history_routes() -> Router<Arc<Shared>> {
     Router::new()
-        .route(
-            "/payment-history/v2/persons/{wallet}/payments",
-            get(history::list),
-        )
-        .route(
-            "/payment-history/v2/persons/{wallet}/payments/total",
-            get(history::totals),
-        )
-        .route(
-            "/payment-history/v2/transactions/{transaction}",
-            get(history::transaction),
-        )
-        .route(
-            "/payment-history/v1/transactions/{transaction}/cheque/file",
-            get(receipts::file),
-        )
-        .route(
-            "/payment-history/v1/persons/{wallet}/cards/{card}/statement",
-            get(cards::statement),
-        )
+        .route("/payment-history/v2/persons/{wallet}/payments", get(history::list))
+        .route("/payment-history/v2/persons/{wallet}/payments/total", get(history::totals))
+        .route("/payment-history/v2/transactions/{transaction}", get(history::transaction))
+        .route("/payment-history/v1/transactions/{transaction}/cheque/file", get(receipts::file))
+        .route("/payment-history/v1/persons/{wallet}/cards/{card}/statement", get(cards::statement))
 }
 
 fn money_routes() -> Router<Arc<Shared>> {
     Router::new()
-        .route(
-            "/funding-sources/v2/persons/{wallet}/accounts",
-            get(balances::list),
-        )
-        .route(
-            "/funding-sources/v2/persons/{wallet}/accounts/offer",
-            get(balances::offer),
-        )
+        .route("/funding-sources/v2/persons/{wallet}/accounts", get(balances::list))
+        .route("/funding-sources/v2/persons/{wallet}/accounts/offer", get(balances::offer))
         .route("/cards/v1/cards", get(cards::list))
         .route("/cards/v1/cards/", get(cards::list))
-        .route(
-            "/sinap/providers/{provider}/onlineCommission",
-            post(payments::commission),
-        )
+        .route("/sinap/providers/{provider}/onlineCommission", post(payments::commission))
         .route("/sinap/providers/{provider}/form", get(tariffs::form))
         .route("/sinap/crossRates", get(payments::cross_rates))
         .route(
             "/sinap/api/refs/bd6fb248-2bdf-49ed-bcb2-9b0a789cfde8/containers",
             post(providers::by_card),
         )
-        .route(
-            "/qw-mobile-providers-resolver/v1/providers",
-            get(providers::by_phone),
-        )
+        .route("/qw-mobile-providers-resolver/v1/providers", get(providers::by_phone))
         .route("/search/v1/search", get(providers::search))
         .route("/checkout-api/api/bill/search", get(invoices::unpaid))
         .route("/payment-notifier/v1/hooks/active", get(webhooks::active))

@@ -20,34 +20,16 @@ struct Range {
 }
 
 const fn percent(bound: i64, rate: i64) -> Range {
-    Range {
-        bound,
-        rate,
-        min: None,
-        max: None,
-        fixed: None,
-    }
+    Range { bound, rate, min: None, max: None, fixed: None }
 }
 
 const WALLET: &[Range] = &[percent(0, 100)];
 const FREE: &[Range] = &[percent(0, 0)];
-const CARD: &[Range] = &[Range {
-    fixed: Some(5_000),
-    ..percent(0, 200)
-}];
-const REQUISITES: &[Range] = &[Range {
-    min: Some(3_000),
-    ..percent(0, 300)
-}];
+const CARD: &[Range] = &[Range { fixed: Some(5_000), ..percent(0, 200) }];
+const REQUISITES: &[Range] = &[Range { min: Some(3_000), ..percent(0, 300) }];
 const BANK: &[Range] = &[
-    Range {
-        min: Some(2_000),
-        ..percent(0, 200)
-    },
-    Range {
-        max: Some(50_000),
-        ..percent(1_000_000, 150)
-    },
+    Range { min: Some(2_000), ..percent(0, 200) },
+    Range { max: Some(50_000), ..percent(1_000_000, 150) },
 ];
 
 fn ranges(provider: u32) -> &'static [Range] {
@@ -62,10 +44,8 @@ fn ranges(provider: u32) -> &'static [Range] {
 
 /// The fee for an amount: the row with the largest bound that the amount reaches.
 pub(super) fn fee(provider: u32, minor: i64) -> i64 {
-    let Some(row) = ranges(provider)
-        .iter()
-        .filter(|row| row.bound <= minor)
-        .max_by_key(|row| row.bound)
+    let Some(row) =
+        ranges(provider).iter().filter(|row| row.bound <= minor).max_by_key(|row| row.bound)
     else {
         return 0;
     };
@@ -81,11 +61,7 @@ pub(super) async fn form(call: Call, Path(provider): Path<u32>) -> Reply {
     if catalog::find(provider).is_none() {
         return Err(Refusal::empty(StatusCode::NOT_FOUND));
     }
-    let rows: Vec<Value> = ranges(provider)
-        .iter()
-        .copied()
-        .map(Range::to_json)
-        .collect();
+    let rows: Vec<Value> = ranges(provider).iter().copied().map(Range::to_json).collect();
     answer::ok(&json!({
         "content": { "terms": {
             "id": provider.to_string(),

@@ -46,10 +46,11 @@ pub enum Phase {
     Cut,
 }
 
-type Health = tonic_health::pb::health_server::HealthServer<tonic_health::server::HealthService>;
-type TonicFuture =
+/// What it answers with.
+pub type TonicFuture =
     Pin<Box<dyn Future<Output = Result<Response<tonic::body::Body>, Infallible>> + Send>>;
-type TonicCall = Arc<dyn Fn(Request<Incoming>) -> TonicFuture + Send + Sync>;
+/// One of tonic's own services.
+pub type TonicCall = Arc<dyn Fn(Request<Incoming>) -> TonicFuture + Send + Sync>;
 
 /// Reflection in both versions clients ask for.
 #[derive(Clone)]
@@ -96,7 +97,8 @@ impl<S> TonicService for S where
 {
 }
 
-fn erase<S: TonicService>(service: S) -> TonicCall {
+/// A service of tonic's without its type.
+pub fn erase<S: TonicService>(service: S) -> TonicCall {
     Arc::new(move |request| {
         let mut service = service.clone();
         Box::pin(async move { service.call(request).await })
@@ -109,7 +111,7 @@ pub struct Inner {
     /// The stack of layers around the methods.
     pub stack: Stack,
     /// `grpc.health.v1`.
-    pub health: Health,
+    pub health: TonicCall,
     /// Reflection, where it is on.
     pub reflection: Option<Reflection>,
     /// Makes server spans.
@@ -170,7 +172,8 @@ async fn run(stream: TcpStream, inner: Inner, config: &Config) -> &'static str {
     let mut connection = std::pin::pin!(connection);
 
     let start = Instant::now();
-    let share = grpc.connection_age_jitter_percent.fraction() * (crate::upstream::jitter() * 2.0 - 1.0);
+    let share =
+        grpc.connection_age_jitter_percent.fraction() * (crate::upstream::jitter() * 2.0 - 1.0);
     let old_at = start + grpc.connection_age.mul_f64(1.0 + share);
     let cut_at = old_at + config.deadline.read_max.max(config.deadline.money_max) + AGE_SLACK;
     let look = (grpc.connection_idle / 4).max(LOOK);
@@ -243,7 +246,7 @@ async fn preface(stream: &TcpStream) -> bool {
 struct ServiceShared {
     /// Locked only while a future is made, on the connection's own task: never contended.
     stack: Mutex<Stack>,
-    health: Health,
+    health: TonicCall,
     reflection: Option<Reflection>,
     tracing: Tracing,
     phases: watch::Receiver<Phase>,
@@ -345,8 +348,7 @@ impl ConnectionService {
         let shared = &self.shared;
         let path = request.uri().path();
         let inner = if path.starts_with("/grpc.health.v1.Health/") {
-            let mut health = shared.health.clone();
-            Some(Box::pin(async move { health.call(request).await }) as TonicFuture)
+            Some((shared.health)(request))
         } else {
             let reflection = shared.reflection.as_ref();
             if path.starts_with("/grpc.reflection.v1.") {
@@ -360,14 +362,12 @@ impl ConnectionService {
             }
         };
         match inner {
-            Some(inner) => CallFuture::Tonic {
-                inner,
-                phases: shared.phases.clone(),
-                counted: Some(counted),
-            },
-            None => CallFuture::Done {
-                response: Some(record::unknown_method(&http::HeaderMap::new())),
-            },
+            Some(inner) => {
+                CallFuture::Tonic { inner, phases: shared.phases.clone(), counted: Some(counted) }
+            }
+            None => {
+                CallFuture::Done { response: Some(record::unknown_method(&http::HeaderMap::new())) }
+            }
         }
     }
 }

@@ -16,9 +16,7 @@ thread_local! {
 /// Appends the present moment as `2024-02-29T12:34:56.000001Z`.
 pub fn now(out: &mut Vec<u8>) {
     // A clock before 1970 is shown as 1970; a log line is not the place to fail.
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     append(out, since.as_secs(), since.subsec_micros());
 }
 
@@ -48,11 +46,7 @@ fn second(seconds: u64) -> Second {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = days / 146_097 * 400 + year_of_era + u64::from(month <= 2);
 
     let mut text = *b"0000-00-00T00:00:00";

@@ -54,27 +54,13 @@ impl Remote {
         let span_id = SpanId::from(u64::try_from(hex(head.get(36..52)?)?).ok()?);
         let flags = hex(head.get(53..55)?)?;
         let valid = trace_id != TraceId::INVALID && span_id != SpanId::INVALID;
-        valid.then_some(Self {
-            trace_id,
-            span_id,
-            sampled: flags & 1 == 1,
-        })
+        valid.then_some(Self { trace_id, span_id, sampled: flags & 1 == 1 })
     }
 
     /// The parent of a server span, with the caller's `tracestate`.
     pub fn span_context(self, headers: &HeaderMap) -> SpanContext {
-        let flags = if self.sampled {
-            TraceFlags::SAMPLED
-        } else {
-            TraceFlags::NOT_SAMPLED
-        };
-        SpanContext::new(
-            self.trace_id,
-            self.span_id,
-            flags,
-            true,
-            tracestate(headers),
-        )
+        let flags = if self.sampled { TraceFlags::SAMPLED } else { TraceFlags::NOT_SAMPLED };
+        SpanContext::new(self.trace_id, self.span_id, flags, true, tracestate(headers))
     }
 }
 
@@ -196,17 +182,10 @@ mod tests {
 
     #[test]
     fn a_valid_traceparent_survives_reading_and_writing() {
-        let map = headers(&[
-            (TRACEPARENT, VALID),
-            (TRACESTATE, "a=1"),
-            (TRACESTATE, "b=2"),
-        ]);
+        let map = headers(&[(TRACEPARENT, VALID), (TRACESTATE, "a=1"), (TRACESTATE, "b=2")]);
         let remote = Remote::read(&map).expect("valid");
         assert!(remote.sampled);
-        assert_eq!(
-            TraceText::new(remote.trace_id).as_str(),
-            "4bf92f3577b34da6a3ce929d0e0e4736"
-        );
+        assert_eq!(TraceText::new(remote.trace_id).as_str(), "4bf92f3577b34da6a3ce929d0e0e4736");
         let context = remote.span_context(&map);
         assert_eq!(context.trace_state().header(), "a=1,b=2");
         let mut out = HeaderMap::new();

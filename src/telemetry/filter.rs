@@ -80,9 +80,6 @@ mod tests {
     fn libraries_are_never_exported() {
         let of = |asked| enabled(exported(asked).expect("valid"));
         assert_eq!(of("debug"), [false, false, true, true]);
-        assert_eq!(
-            of("h2::proto=trace, h2=trace,info"),
-            [false, false, true, false]
-        );
+        assert_eq!(of("h2::proto=trace, h2=trace,info"), [false, false, true, false]);
     }
 }

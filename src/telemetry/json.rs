@@ -56,10 +56,7 @@ struct Escaper<'a> {
 
 impl<'a> Escaper<'a> {
     fn new(out: &'a mut Vec<u8>) -> Self {
-        Self {
-            out,
-            left: VALUE_BYTES_MAX,
-        }
+        Self { out, left: VALUE_BYTES_MAX }
     }
 
     fn append(&mut self, text: &str) {
@@ -109,15 +106,11 @@ fn escape(out: &mut Vec<u8>, text: &str) {
 fn first_special(text: &[u8]) -> Option<usize> {
     let (blocks, _) = text.as_chunks::<16>();
     let clear = |block: &[u8; 16]| {
-        !block.iter().fold(false, |any, &b| {
-            any | (b < 0x20) | (b == b'"') | (b == b'\\')
-        })
+        !block.iter().fold(false, |any, &b| any | (b < 0x20) | (b == b'"') | (b == b'\\'))
     };
     let skip = blocks.iter().take_while(|block| clear(block)).count() * 16;
     let (_, tail) = text.split_at_checked(skip)?;
-    tail.iter()
-        .position(|byte| letter(*byte) != 0)
-        .map(|at| skip + at)
+    tail.iter().position(|byte| letter(*byte) != 0).map(|at| skip + at)
 }
 
 /// What follows the backslash: 0 for a byte that stands for itself, `u` for
@@ -148,10 +141,7 @@ mod tests {
 
     #[test]
     fn every_control_character_survives() {
-        let all: String = (0..=0x7f_u8)
-            .map(char::from)
-            .chain("é\u{2028}рубль😀".chars())
-            .collect();
+        let all: String = (0..=0x7f_u8).map(char::from).chain("é\u{2028}рубль😀".chars()).collect();
         assert_eq!(parsed(&all), all);
     }
 

@@ -50,6 +50,8 @@ pub enum BreakerState {
     HalfOpen,
     /// Requests are refused: 2.
     Open,
+    /// A part of the requests passes while the host recovers: 3.
+    Ramp,
 }
 
 impl BreakerState {
@@ -59,6 +61,7 @@ impl BreakerState {
             Self::Closed => "closed",
             Self::HalfOpen => "half_open",
             Self::Open => "open",
+            Self::Ramp => "ramp",
         }
     }
 
@@ -67,6 +70,7 @@ impl BreakerState {
             Self::Closed => 0,
             Self::HalfOpen => 1,
             Self::Open => 2,
+            Self::Ramp => 3,
         }
     }
 }
@@ -122,25 +126,13 @@ impl Metrics {
         losses: &Arc<Losses>,
     ) -> Self {
         let counter = |name: &'static str, unit: &'static str, text: &'static str| {
-            meter
-                .u64_counter(name)
-                .with_unit(unit)
-                .with_description(text)
-                .build()
+            meter.u64_counter(name).with_unit(unit).with_description(text).build()
         };
         let gauge = |name: &'static str, unit: &'static str, text: &'static str| {
-            meter
-                .u64_gauge(name)
-                .with_unit(unit)
-                .with_description(text)
-                .build()
+            meter.u64_gauge(name).with_unit(unit).with_description(text).build()
         };
         let level = |name: &'static str, unit: &'static str, text: &'static str| {
-            meter
-                .i64_up_down_counter(name)
-                .with_unit(unit)
-                .with_description(text)
-                .build()
+            meter.i64_up_down_counter(name).with_unit(unit).with_description(text).build()
         };
         let seconds = |name: &'static str, bounds: &[f64], text: &'static str| {
             meter
@@ -151,12 +143,8 @@ impl Metrics {
                 .build()
         };
         observe_losses(meter, losses);
-        gauge(
-            names::BUILD_INFO,
-            "",
-            "Version of the running build; always 1.",
-        )
-        .record(1, &[KeyValue::new(names::VERSION, version.to_owned())]);
+        gauge(names::BUILD_INFO, "", "Version of the running build; always 1.")
+            .record(1, &[KeyValue::new(names::VERSION, version.to_owned())]);
         let metrics = Self {
             methods: methods.into(),
             call: seconds(
@@ -216,11 +204,7 @@ impl Metrics {
                 &BUDGET_BOUNDS,
                 "Time left until the caller's deadline when an attempt starts.",
             ),
-            connections: level(
-                names::CONNECTIONS,
-                "{connection}",
-                "Open connections of callers.",
-            ),
+            connections: level(names::CONNECTIONS, "{connection}", "Open connections of callers."),
             connections_closed: counter(
                 names::CONNECTIONS_CLOSED,
                 "{connection}",
@@ -274,11 +258,7 @@ impl Metrics {
 
     /// One served call. An index outside the table is counted as `_OTHER`.
     pub fn call(&self, method_index: usize, code: u8, seconds: f64) {
-        let method = self
-            .methods
-            .get(method_index)
-            .copied()
-            .unwrap_or(names::METHOD_OTHER);
+        let method = self.methods.get(method_index).copied().unwrap_or(names::METHOD_OTHER);
         self.call.record(
             seconds,
             &[
@@ -324,18 +304,14 @@ impl Metrics {
 
     /// A retry or hedge was not sent for want of budget.
     pub fn retry_budget_refused(&self, host: &'static str) {
-        self.retry_budget_refused
-            .add(1, &[KeyValue::new(names::HOST, host)]);
+        self.retry_budget_refused.add(1, &[KeyValue::new(names::HOST, host)]);
     }
 
     /// The state a breaker is in; call it once at start for every breaker.
     pub fn breaker_state(&self, host: &'static str, area: &'static str, state: BreakerState) {
         self.breaker_state.record(
             state.number(),
-            &[
-                KeyValue::new(names::AREA, area),
-                KeyValue::new(names::HOST, host),
-            ],
+            &[KeyValue::new(names::AREA, area), KeyValue::new(names::HOST, host)],
         );
     }
 
@@ -354,14 +330,12 @@ impl Metrics {
 
     /// How many credentials are cooling down in an area.
     pub fn cooldowns_active(&self, area: &'static str, credentials: u64) {
-        self.cooldowns_active
-            .record(credentials, &[KeyValue::new(names::AREA, area)]);
+        self.cooldowns_active.record(credentials, &[KeyValue::new(names::AREA, area)]);
     }
 
     /// A cool-down began.
     pub fn cooldown_started(&self, area: &'static str) {
-        self.cooldowns_started
-            .add(1, &[KeyValue::new(names::AREA, area)]);
+        self.cooldowns_started.add(1, &[KeyValue::new(names::AREA, area)]);
     }
 
     /// A call was shed.
@@ -371,30 +345,21 @@ impl Metrics {
 
     /// A credential's rate limit refused a request, or would have (`shadow`).
     pub fn limiter_refused(&self, area: &'static str, shadow: bool) {
-        self.limiter_refused.add(
-            1,
-            &[
-                KeyValue::new(names::AREA, area),
-                KeyValue::new(names::SHADOW, shadow),
-            ],
-        );
+        self.limiter_refused
+            .add(1, &[KeyValue::new(names::AREA, area), KeyValue::new(names::SHADOW, shadow)]);
     }
 
     /// A cache lookup (`hit`, `miss`, `stale`, …).
     pub fn cache(&self, operation: &'static str, result: &'static str) {
         self.cache.add(
             1,
-            &[
-                KeyValue::new(names::OPERATION, operation),
-                KeyValue::new(names::RESULT, result),
-            ],
+            &[KeyValue::new(names::OPERATION, operation), KeyValue::new(names::RESULT, result)],
         );
     }
 
     /// A call of a class began (+1) or ended (−1).
     pub fn in_flight(&self, class: &'static str, change: i64) {
-        self.in_flight
-            .add(change, &[KeyValue::new(names::CLASS, class)]);
+        self.in_flight.add(change, &[KeyValue::new(names::CLASS, class)]);
     }
 
     /// Time left until the caller's deadline as an attempt starts.
@@ -409,8 +374,7 @@ impl Metrics {
 
     /// Why a caller's connection closed.
     pub fn connection_closed(&self, reason: &'static str) {
-        self.connections_closed
-            .add(1, &[KeyValue::new(names::REASON, reason)]);
+        self.connections_closed.add(1, &[KeyValue::new(names::REASON, reason)]);
     }
 
     /// A reload ended.
@@ -425,26 +389,22 @@ impl Metrics {
 
     /// QIWI sent an enumeration value it does not document.
     pub fn unknown_enum(&self, field: &'static str) {
-        self.unknown_enum
-            .add(1, &[KeyValue::new(names::FIELD, field)]);
+        self.unknown_enum.add(1, &[KeyValue::new(names::FIELD, field)]);
     }
 
     /// QIWI sent a field it does not document.
     pub fn unknown_field(&self, operation: &'static str) {
-        self.unknown_field
-            .add(1, &[KeyValue::new(names::OPERATION, operation)]);
+        self.unknown_field.add(1, &[KeyValue::new(names::OPERATION, operation)]);
     }
 
     /// QIWI sent a time that could not be read.
     pub fn unreadable_time(&self, field: &'static str) {
-        self.unreadable_time
-            .add(1, &[KeyValue::new(names::FIELD, field)]);
+        self.unreadable_time.add(1, &[KeyValue::new(names::FIELD, field)]);
     }
 
     /// QIWI sent a reply of another shape than documented.
     pub fn undocumented_reply(&self, operation: &'static str) {
-        self.undocumented_reply
-            .add(1, &[KeyValue::new(names::OPERATION, operation)]);
+        self.undocumented_reply.add(1, &[KeyValue::new(names::OPERATION, operation)]);
     }
 
     /// A caller's `grpc-timeout` could not be read.
@@ -469,11 +429,9 @@ fn observe_losses(meter: &Meter, losses: &Arc<Losses>) {
         .with_unit("{item}")
         .with_description("Spans, log records and metric exports the collector did not take.")
         .with_callback(move |to| {
-            for (signal, count) in [
-                ("traces", &of.traces),
-                ("metrics", &of.metrics),
-                ("logs", &of.logs),
-            ] {
+            for (signal, count) in
+                [("traces", &of.traces), ("metrics", &of.metrics), ("logs", &of.logs)]
+            {
                 let signal = KeyValue::new(names::SIGNAL, signal);
                 to.observe(count.load(Ordering::Relaxed), &[signal]);
             }

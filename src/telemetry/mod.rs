@@ -242,10 +242,7 @@ pub fn init(settings: &TelemetrySettings) -> Result<Telemetry, TelemetryError> {
 fn resource(settings: &TelemetrySettings) -> Resource {
     let builder = Resource::builder_empty()
         .with_service_name(settings.service_name.clone())
-        .with_attribute(KeyValue::new(
-            names::SERVICE_VERSION,
-            settings.service_version.clone(),
-        ))
+        .with_attribute(KeyValue::new(names::SERVICE_VERSION, settings.service_version.clone()))
         .with_detector(Box::new(TelemetryResourceDetector))
         .with_detector(Box::new(EnvResourceDetector::new()));
     match env::var("OTEL_SERVICE_NAME") {
@@ -323,9 +320,8 @@ impl Telemetry {
         let pipelines = self.pipelines.take();
         let meter = self.meter.clone();
         let sink = Arc::clone(&self.sink);
-        let spawned = std::thread::Builder::new()
-            .name("telemetry-shutdown".to_owned())
-            .spawn(move || {
+        let spawned =
+            std::thread::Builder::new().name("telemetry-shutdown".to_owned()).spawn(move || {
                 if let Some(pipelines) = pipelines {
                     pipelines.shutdown(&meter, cap);
                 }
@@ -346,9 +342,7 @@ impl Drop for Telemetry {
 
 impl fmt::Debug for Telemetry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Telemetry")
-            .field("tracing", &self.tracing)
-            .finish_non_exhaustive()
+        f.debug_struct("Telemetry").field("tracing", &self.tracing).finish_non_exhaustive()
     }
 }
 

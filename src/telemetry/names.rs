@@ -148,10 +148,7 @@ pub const STATUS_CODES: [&str; 17] = [
 
 /// Text of a gRPC status number; a number outside the table is `UNKNOWN`.
 pub fn status_code(code: u8) -> &'static str {
-    STATUS_CODES
-        .get(usize::from(code))
-        .copied()
-        .unwrap_or("UNKNOWN")
+    STATUS_CODES.get(usize::from(code)).copied().unwrap_or("UNKNOWN")
 }
 
 /// Whether a server span with this status counts as an error of the server

@@ -94,11 +94,7 @@ impl Pipelines {
             .with_batch_exporter(logs)
             .build();
         drop(_entered);
-        let pipelines = Self {
-            runtime: Some(runtime),
-            tracer,
-            logger,
-        };
+        let pipelines = Self { runtime: Some(runtime), tracer, logger };
         Ok((pipelines, reader))
     }
 
@@ -139,12 +135,10 @@ impl Pipelines {
             let done = done.clone();
             // A failure was counted by the exporter; a thread that cannot start
             // drops its sender like one that has finished.
-            let _ = std::thread::Builder::new()
-                .name("otlp-shutdown".to_owned())
-                .spawn(move || {
-                    let _ = task();
-                    drop(done);
-                });
+            let _ = std::thread::Builder::new().name("otlp-shutdown".to_owned()).spawn(move || {
+                let _ = task();
+                drop(done);
+            });
         }
         drop(done);
         // Returns when all senders are gone or the time is up.
@@ -284,11 +278,7 @@ pub struct Watched<E> {
 
 impl<E> Watched<E> {
     fn new(inner: E, signal: Signal, outage: &Arc<Outage>) -> Self {
-        Self {
-            inner,
-            signal,
-            outage: Arc::clone(outage),
-        }
+        Self { inner, signal, outage: Arc::clone(outage) }
     }
 
     fn note(&self, items: usize, result: OTelSdkResult) -> OTelSdkResult {

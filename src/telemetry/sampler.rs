@@ -38,9 +38,7 @@ impl ShouldSample for MoneyOr {
             .iter()
             .any(|kv| kv.key.as_str() == names::QIWI_MONEY && kv.value == Value::Bool(true));
         if !money {
-            return self
-                .0
-                .should_sample(parent, trace_id, name, kind, attributes, links);
+            return self.0.should_sample(parent, trace_id, name, kind, attributes, links);
         }
         SamplingResult {
             decision: SamplingDecision::RecordAndSample,

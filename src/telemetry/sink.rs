@@ -52,9 +52,7 @@ struct State {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared")
-            .field("bytes_max", &self.bytes_max)
-            .finish_non_exhaustive()
+        f.debug_struct("Shared").field("bytes_max", &self.bytes_max).finish_non_exhaustive()
     }
 }
 
@@ -77,10 +75,7 @@ impl Sink {
         let writer = std::thread::Builder::new()
             .name("log-writer".to_owned())
             .spawn(move || for_writer.run())?;
-        Ok(Self {
-            shared,
-            writer: Mutex::new(Some(writer)),
-        })
+        Ok(Self { shared, writer: Mutex::new(Some(writer)) })
     }
 
     /// Appends one line, which ends with a newline. Never waits for the output
@@ -117,12 +112,7 @@ impl Sink {
         while !state.closed && (state.writing || !state.buffer.is_empty()) {
             state.urgent = true;
             self.shared.work.notify_one();
-            if self
-                .shared
-                .done
-                .wait_until(&mut state, deadline)
-                .timed_out()
-            {
+            if self.shared.done.wait_until(&mut state, deadline).timed_out() {
                 return;
             }
         }
@@ -204,15 +194,9 @@ impl Shared {
 
     fn write(&self, lines: &[u8]) {
         let mut output = self.output.lock();
-        if output
-            .write_all(lines)
-            .and_then(|()| output.flush())
-            .is_err()
-        {
+        if output.write_all(lines).and_then(|()| output.flush()).is_err() {
             let lost = lines.iter().filter(|byte| **byte == b'\n').count();
-            self.losses
-                .log_lines
-                .fetch_add(lost as u64, Ordering::Relaxed);
+            self.losses.log_lines.fetch_add(lost as u64, Ordering::Relaxed);
         }
     }
 
@@ -296,12 +280,7 @@ mod tests {
         let log = MemoryLog::default();
         let (go, wait) = mpsc::channel();
         let (entered, has_entered) = mpsc::channel();
-        let stuck = Stuck {
-            go: wait,
-            entered,
-            log: log.writer(),
-            waited: false,
-        };
+        let stuck = Stuck { go: wait, entered, log: log.writer(), waited: false };
         let losses = losses();
         let sink = Sink::start(Box::new(stuck), 100, Arc::clone(&losses)).expect("started");
         sink.push(b"first\n", true);
@@ -315,10 +294,7 @@ mod tests {
         sink.close(Duration::from_secs(5));
         let text = log.contents();
         assert_eq!(text.matches("123456789\n").count(), 10);
-        assert!(
-            text.contains(r#"{"event":"log_lines_dropped","lines":20,"time":""#),
-            "{text}"
-        );
+        assert!(text.contains(r#"{"event":"log_lines_dropped","lines":20,"time":""#), "{text}");
     }
 
     #[test]

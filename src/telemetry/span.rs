@@ -33,9 +33,7 @@ impl Tracing {
     }
 
     pub(super) fn on(tracer: SdkTracer) -> Self {
-        Self {
-            tracer: Some(tracer),
-        }
+        Self { tracer: Some(tracer) }
     }
 
     /// Whether spans are recorded at all.
@@ -54,31 +52,24 @@ impl Tracing {
     ) -> SpanHandle {
         let remote = Remote::read(headers);
         let Some(tracer) = &self.tracer else {
-            return SpanHandle {
-                trace: remote.map(|remote| remote.trace_id),
-                live: None,
-            };
+            return SpanHandle { trace: remote.map(|remote| remote.trace_id), live: None };
         };
         let parent = match remote {
             Some(remote) => Context::new().with_remote_span_context(remote.span_context(headers)),
             None => Context::new(),
         };
-        let builder = SpanBuilder::from_name(method)
-            .with_kind(SpanKind::Server)
-            .with_attributes([
-                KeyValue::new(names::RPC_SYSTEM_NAME, names::GRPC),
-                KeyValue::new(names::RPC_METHOD, method),
-                KeyValue::new(names::QIWI_MONEY, money),
-            ]);
+        let builder = SpanBuilder::from_name(method).with_kind(SpanKind::Server).with_attributes([
+            KeyValue::new(names::RPC_SYSTEM_NAME, names::GRPC),
+            KeyValue::new(names::RPC_METHOD, method),
+            KeyValue::new(names::QIWI_MONEY, money),
+        ]);
         SpanHandle::start(tracer, builder, &parent, Edge::Server)
     }
 }
 
 impl fmt::Debug for Tracing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tracing")
-            .field("enabled", &self.enabled())
-            .finish()
+        f.debug_struct("Tracing").field("enabled", &self.enabled()).finish()
     }
 }
 
@@ -116,16 +107,16 @@ struct Live {
 }
 
 impl SpanHandle {
+    /// No span at all.
+    pub const fn none() -> Self {
+        Self { trace: None, live: None }
+    }
+
     fn start(tracer: &SdkTracer, builder: SpanBuilder, parent: &Context, edge: Edge) -> Self {
         let span = tracer.build_with_context(builder, parent);
         Self {
             trace: Some(span.span_context().trace_id()),
-            live: Some(Box::new(Live {
-                tracer: tracer.clone(),
-                span,
-                edge,
-                finished: false,
-            })),
+            live: Some(Box::new(Live { tracer: tracer.clone(), span, edge, finished: false })),
         }
     }
 
@@ -137,9 +128,7 @@ impl SpanHandle {
 
     /// Whether the span will be exported; lets a caller skip costly preparation.
     pub fn is_recording(&self) -> bool {
-        self.live
-            .as_ref()
-            .is_some_and(|live| live.span.is_recording())
+        self.live.as_ref().is_some_and(|live| live.span.is_recording())
     }
 
     /// Starts the CLIENT child of one HTTP attempt. `url_template` has
@@ -153,10 +142,7 @@ impl SpanHandle {
         resend_count: u32,
     ) -> SpanHandle {
         let Some(live) = &self.live else {
-            return SpanHandle {
-                trace: self.trace,
-                live: None,
-            };
+            return SpanHandle { trace: self.trace, live: None };
         };
         let parent = Context::new().with_remote_span_context(live.span.span_context().clone());
         let mut builder = SpanBuilder::from_name("attempt").with_kind(SpanKind::Client);
@@ -168,10 +154,8 @@ impl SpanHandle {
                 KeyValue::new(names::SERVER_PORT, i64::from(server_port)),
             ];
             if resend_count > 0 {
-                attributes.push(KeyValue::new(
-                    names::HTTP_REQUEST_RESEND_COUNT,
-                    i64::from(resend_count),
-                ));
+                attributes
+                    .push(KeyValue::new(names::HTTP_REQUEST_RESEND_COUNT, i64::from(resend_count)));
             }
             builder.name = format!("{verb} {url_template}").into();
             builder.attributes = Some(attributes);
@@ -218,19 +202,15 @@ impl Live {
         if !self.span.is_recording() {
             return;
         }
-        self.span
-            .set_attribute(KeyValue::new(names::RPC_RESPONSE_STATUS_CODE, code));
+        self.span.set_attribute(KeyValue::new(names::RPC_RESPONSE_STATUS_CODE, code));
         if code != "OK" {
-            self.span
-                .set_attribute(KeyValue::new(names::ERROR_TYPE, code));
+            self.span.set_attribute(KeyValue::new(names::ERROR_TYPE, code));
         }
         if let Some(reason) = error_reason {
-            self.span
-                .set_attribute(KeyValue::new(names::QIWI_REASON, reason));
+            self.span.set_attribute(KeyValue::new(names::QIWI_REASON, reason));
         }
         if names::is_server_error(code) {
-            self.span
-                .set_status(Status::error(error_reason.unwrap_or(code)));
+            self.span.set_status(Status::error(error_reason.unwrap_or(code)));
         }
         self.span.end();
     }
@@ -247,14 +227,12 @@ impl Live {
                     i64::from(status),
                 ));
                 if status >= 400 {
-                    self.span
-                        .set_attribute(KeyValue::new(names::ERROR_TYPE, status.to_string()));
+                    self.span.set_attribute(KeyValue::new(names::ERROR_TYPE, status.to_string()));
                     self.span.set_status(Status::error(""));
                 }
             }
             AttemptOutcome::Error(kind) => {
-                self.span
-                    .set_attribute(KeyValue::new(names::ERROR_TYPE, kind.to_owned()));
+                self.span.set_attribute(KeyValue::new(names::ERROR_TYPE, kind.to_owned()));
                 self.span.set_status(Status::error(kind.to_owned()));
             }
         }

@@ -116,11 +116,8 @@ fn a_method_beyond_the_default_series_limit_keeps_its_name() {
     let methods: Vec<&'static str> = (0..150)
         .map(|n| &*Box::leak(format!("qiwi.test.v1.Tests/M{n}").into_boxed_str()))
         .collect();
-    let telemetry = init(&TelemetrySettings {
-        methods,
-        ..settings(&MemoryLog::default())
-    })
-    .unwrap();
+    let telemetry =
+        init(&TelemetrySettings { methods, ..settings(&MemoryLog::default()) }).unwrap();
     let metrics = telemetry.metrics();
     for method in 0..150 {
         for code in 0..17 {
@@ -159,10 +156,7 @@ fn two_gateways_in_one_process_share_nothing() {
     let front = r#"{"event":"listening","listener":"grpc","address":"127.0.0.1:1234","time":""#;
     assert!(first.starts_with(front), "{first}");
     assert_eq!(first.lines().count(), 1);
-    assert!(
-        second.contains("4321") && !second.contains("1234"),
-        "{second}"
-    );
+    assert!(second.contains("4321") && !second.contains("1234"), "{second}");
 }
 
 #[test]
@@ -194,18 +188,12 @@ fn without_otlp_the_callers_trace_id_is_still_known_and_nothing_is_injected() {
 #[test]
 fn settings_that_cannot_work_are_refused() {
     let log = MemoryLog::default();
-    let bad_filter = TelemetrySettings {
-        log_filter: "a=b=c".to_owned(),
-        ..settings(&log)
-    };
+    let bad_filter = TelemetrySettings { log_filter: "a=b=c".to_owned(), ..settings(&log) };
     assert!(matches!(init(&bad_filter), Err(TelemetryError::Filter(_))));
     let bad_endpoint = TelemetrySettings {
         otlp: true,
         otlp_endpoint: Some("http://no url".to_owned()),
         ..settings(&log)
     };
-    assert!(matches!(
-        init(&bad_endpoint),
-        Err(TelemetryError::Exporter(_))
-    ));
+    assert!(matches!(init(&bad_endpoint), Err(TelemetryError::Exporter(_))));
 }

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::subject::Subject;
 use crate::config;
 use crate::policy::Class;
+pub use crate::telemetry::BreakerState as Position;
 
 const BUCKETS: usize = 10;
 const DISTINCT_TOKENS: usize = 3;
@@ -32,41 +33,6 @@ pub enum Verdict {
     Bad,
     /// An answer about one token.
     Token(Option<Subject>),
-}
-
-/// Where the breaker stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Position {
-    /// Everything goes.
-    Closed,
-    /// A part goes while the host recovers.
-    Ramp,
-    /// One probe is out or due.
-    HalfOpen,
-    /// Nothing goes.
-    Open,
-}
-
-impl Position {
-    /// The value of the state gauge.
-    pub const fn as_number(self) -> u64 {
-        match self {
-            Self::Closed => 0,
-            Self::Ramp => 1,
-            Self::HalfOpen => 2,
-            Self::Open => 3,
-        }
-    }
-
-    /// The label of metrics and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Ramp => "ramp",
-            Self::HalfOpen => "half_open",
-            Self::Open => "open",
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy, Default)]

@@ -150,10 +150,8 @@ impl HostClient {
         timeout: Duration,
         body_max: usize,
     ) -> Result<Answer, Failure> {
-        let sent = std::cell::Cell::new(false);
         let attempt = async {
             let mut response = self.head(wire).await?;
-            sent.set(true);
             let status = response.status().as_u16();
             let retry_after = retry_after(response.headers());
             let body = whole_body(&mut response, body_max).await?;

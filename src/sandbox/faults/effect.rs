@@ -84,10 +84,7 @@ fn cut() -> Response {
 
 async fn disfigure(fault: &Fault, response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
-    if let Some(status) = fault
-        .status
-        .and_then(|code| StatusCode::from_u16(code).ok())
-    {
+    if let Some(status) = fault.status.and_then(|code| StatusCode::from_u16(code).ok()) {
         parts.status = status;
     }
     if let Some(location) = &fault.redirect {
@@ -133,15 +130,8 @@ fn replace_body(fault: &Fault, headers: &mut HeaderMap, original: Bytes) -> Byte
 fn transmit(fault: &Fault, headers: &mut HeaderMap, body: Bytes) -> Body {
     headers.remove(header::CONTENT_LENGTH);
     let mut length = body.len();
-    let whole = SlowBody {
-        bytes: body.len().max(1),
-        interval_ms: 0,
-    };
-    let mut plan = Plan {
-        pace: fault.slow_body.unwrap_or(whole),
-        left: body,
-        cut: false,
-    };
+    let whole = SlowBody { bytes: body.len().max(1), interval_ms: 0 };
+    let mut plan = Plan { pace: fault.slow_body.unwrap_or(whole), left: body, cut: false };
     match fault.cut {
         Some(Cut::AfterHeaders) => {
             length = length.max(1);

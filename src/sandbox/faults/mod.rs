@@ -96,10 +96,7 @@ impl Fault {
 
     /// What the types cannot express.
     pub(super) fn check(&self) -> Result<(), String> {
-        if self
-            .status
-            .is_some_and(|status| !(200..600).contains(&status))
-        {
+        if self.status.is_some_and(|status| !(200..600).contains(&status)) {
             return Err("status must be 200 to 599".to_owned());
         }
         if self.slow_body.is_some_and(|slow| slow.bytes == 0) {

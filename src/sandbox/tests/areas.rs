@@ -21,10 +21,7 @@ async fn balances_keep_the_text_of_their_amounts() {
     assert_eq!(list["accounts"][0]["hasBalance"], false);
     assert!(list["accounts"][0]["balance"].is_null());
     let offer = bench.json(&format!("{}/offer", accounts())).await;
-    assert_eq!(
-        offer,
-        json!([{ "alias": "qw_wallet_kzt", "currency": 398 }, {}])
-    );
+    assert_eq!(offer, json!([{ "alias": "qw_wallet_kzt", "currency": 398 }, {}]));
     let unknown = format!("{}?timeout=1000&alias=qw_wallet_gbp", accounts());
     assert_eq!(bench.status(&unknown).await, 404);
 }
@@ -36,25 +33,16 @@ async fn parts_of_the_profile_can_be_left_out() {
     let whole = bench.json(path).await;
     assert_eq!(whole["authInfo"]["personId"].to_string(), demo::WALLET);
     assert!(whole["userInfo"]["email"].is_null());
-    let part = bench
-        .json(&format!(
-            "{path}?authInfoEnabled=false&userInfoEnabled=false"
-        ))
-        .await;
+    let part = bench.json(&format!("{path}?authInfoEnabled=false&userInfoEnabled=false")).await;
     let names: Vec<&String> = part.as_object().unwrap().keys().collect();
     assert_eq!(names, ["contractInfo"]);
-    assert_eq!(
-        bench.status(&format!("{path}?authInfoEnabled=1")).await,
-        400
-    );
+    assert_eq!(bench.status(&format!("{path}?authInfoEnabled=1")).await, 400);
 }
 
 #[tokio::test]
 async fn identification_is_masked() {
     let bench = Bench::start().await;
-    let data = bench
-        .json(&of_wallet("/identification/v1/persons/{}/identification"))
-        .await;
+    let data = bench.json(&of_wallet("/identification/v1/persons/{}/identification")).await;
     assert_eq!(data["passport"], "43***11");
     assert_eq!(data["oms"], "");
     let base =
@@ -76,32 +64,14 @@ async fn limits_are_as_odd_as_documented() {
     let path = of_wallet("/qw-limits/v1/persons/{}/actual-limits");
     assert_eq!(bench.status(&path).await, 400);
     assert_eq!(bench.status(&format!("{path}?types%5B0%5D=ALL")).await, 400);
-    let text = bench
-        .text(&format!(
-            "{path}?types%5B0%5D=TURNOVER&types[1]=WITHDRAW_CASH"
-        ))
-        .await;
+    let text = bench.text(&format!("{path}?types%5B0%5D=TURNOVER&types[1]=WITHDRAW_CASH")).await;
     assert!(text.contains(r#""max":200000.00"#) && text.contains(r#""max":"5000.00""#));
     let limits: Value = serde_json::from_str(&text).unwrap();
     let turnover = &limits["limits"]["RU"][0];
     assert_eq!(turnover["type"], "TURNOVER");
-    assert!(
-        turnover["interval"]["dateFrom"]
-            .as_str()
-            .unwrap()
-            .ends_with("-01T:00:00")
-    );
-    assert!(
-        turnover["interval"]["dateTill"]
-            .as_str()
-            .unwrap()
-            .ends_with("-01T00:00")
-    );
-    let count = bench
-        .json(&of_wallet(
-            "/qw-limits/v1/persons/{}/p2p-payment-count-limit",
-        ))
-        .await;
+    assert!(turnover["interval"]["dateFrom"].as_str().unwrap().ends_with("-01T:00:00"));
+    assert!(turnover["interval"]["dateTill"].as_str().unwrap().ends_with("-01T00:00"));
+    let count = bench.json(&of_wallet("/qw-limits/v1/persons/{}/p2p-payment-count-limit")).await;
     assert_eq!(count, json!({ "p2pPaymentCountLimit": 7 }));
 }
 
@@ -158,10 +128,7 @@ async fn a_transaction_has_a_receipt_once_it_is_done() {
                 assert!(receipt.bytes().await.unwrap().starts_with(magic));
             } else {
                 assert_eq!(receipt.status(), 404);
-                assert_eq!(
-                    body_json(receipt).await["errorCode"],
-                    "cheque.not.available"
-                );
+                assert_eq!(body_json(receipt).await["errorCode"], "cheque.not.available");
             }
         }
     }
@@ -176,9 +143,7 @@ async fn cards_come_as_an_array_with_statements() {
     assert_eq!(cards.as_array().unwrap().len(), 3);
     assert_eq!(bench.status("/cards/v1/cards").await, 400);
     let id = demo::CARD_ID;
-    let base = of_wallet(&format!(
-        "/payment-history/v1/persons/{{}}/cards/{id}/statement"
-    ));
+    let base = of_wallet(&format!("/payment-history/v1/persons/{{}}/cards/{id}/statement"));
     let period = format!("?from={}&till={}", ago(80 * DAY, 3), ago(0, 3));
     let file = bench.get(&format!("{base}{period}")).await;
     assert_eq!(file.headers()[header::CONTENT_TYPE], "application/pdf");
@@ -203,14 +168,10 @@ async fn unpaid_invoices_page_by_id() {
     assert_eq!(rest.len(), 16);
     assert_eq!(rest[0], first[49], "next_id includes its own invoice");
     let created = first[20]["creation_datetime"].as_i64().unwrap();
-    let before = bench
-        .json(&format!("{path}&next_creation_datetime={created}"))
-        .await;
+    let before = bench.json(&format!("{path}&next_creation_datetime={created}")).await;
     let newest = before["bills"][0]["creation_datetime"].as_i64().unwrap();
     assert!(newest < created);
-    let since = bench
-        .json(&format!("{path}&min_creation_datetime={created}"))
-        .await;
+    let since = bench.json(&format!("{path}&min_creation_datetime={created}")).await;
     assert_eq!(since["bills"].as_array().unwrap().len(), 21);
     assert_eq!(bench.status("/checkout-api/api/bill/search").await, 400);
     assert_eq!(bench.status(&format!("{path}&rows=51")).await, 400);

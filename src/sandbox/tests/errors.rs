@@ -28,34 +28,13 @@ async fn tokens_open_what_their_permissions_say() {
     .map(ToOwned::to_owned);
     let table = [
         (demo::WALLET_TOKEN, [200; 9]),
-        (
-            demo::INFORMATION_TOKEN,
-            [200, 403, 200, 403, 200, 403, 403, 403, 200],
-        ),
-        (
-            demo::PROFILE_TOKEN,
-            [200, 200, 403, 403, 403, 403, 403, 403, 200],
-        ),
-        (
-            demo::BALANCE_TOKEN,
-            [403, 403, 200, 200, 403, 403, 403, 403, 200],
-        ),
-        (
-            demo::HISTORY_TOKEN,
-            [403, 403, 403, 403, 200, 403, 403, 403, 200],
-        ),
-        (
-            demo::PAYMENTS_TOKEN,
-            [403, 403, 403, 403, 403, 200, 403, 200, 200],
-        ),
-        (
-            demo::CARDS_TOKEN,
-            [403, 403, 403, 403, 403, 403, 403, 403, 200],
-        ),
-        (
-            demo::P2P_SECRET_KEY,
-            [403, 403, 403, 403, 403, 403, 403, 200, 403],
-        ),
+        (demo::INFORMATION_TOKEN, [200, 403, 200, 403, 200, 403, 403, 403, 200]),
+        (demo::PROFILE_TOKEN, [200, 200, 403, 403, 403, 403, 403, 403, 200]),
+        (demo::BALANCE_TOKEN, [403, 403, 200, 200, 403, 403, 403, 403, 200]),
+        (demo::HISTORY_TOKEN, [403, 403, 403, 403, 200, 403, 403, 403, 200]),
+        (demo::PAYMENTS_TOKEN, [403, 403, 403, 403, 403, 200, 403, 200, 200]),
+        (demo::CARDS_TOKEN, [403, 403, 403, 403, 403, 403, 403, 403, 200]),
+        (demo::P2P_SECRET_KEY, [403, 403, 403, 403, 403, 403, 403, 200, 403]),
         (demo::EXPIRED_TOKEN, [401; 9]),
         ("sandbox-unknown-token", [401; 9]),
     ];
@@ -80,22 +59,15 @@ async fn the_wallet_in_the_path_must_be_the_tokens_own() {
 async fn headers_are_checked() {
     let bench = Bench::start().await;
     let with = |name, value: &'static str| {
-        let request = bench
-            .client
-            .get(format!("http://{}{}", bench.sandbox.address(), accounts()));
+        let request = bench.client.get(format!("http://{}{}", bench.sandbox.address(), accounts()));
         let request = request.bearer_auth(demo::WALLET_TOKEN).header(name, value);
         async move { request.send().await.unwrap().status().as_u16() }
     };
-    assert_eq!(
-        with(header::ACCEPT, "application/json; charset=utf-8").await,
-        200
-    );
+    assert_eq!(with(header::ACCEPT, "application/json; charset=utf-8").await, 200);
     assert_eq!(with(header::ACCEPT, "text/html, */*;q=0.1").await, 200);
     assert_eq!(with(header::ACCEPT, "application/xml").await, 400);
     assert_eq!(with(header::ACCEPT, "").await, 400);
-    let nameless = bench
-        .request(Method::GET, &accounts())
-        .header(header::USER_AGENT, "");
+    let nameless = bench.request(Method::GET, &accounts()).header(header::USER_AGENT, "");
     assert_eq!(nameless.send().await.unwrap().status(), 400);
     let resolver = "/sinap/api/refs/bd6fb248-2bdf-49ed-bcb2-9b0a789cfde8/containers";
     let body = r#"{"account":"1234 1234 1234 1234"}"#;
@@ -111,13 +83,7 @@ async fn error_bodies_have_three_shapes() {
     assert_eq!(missing.status(), 404);
     let body = body_json(missing).await;
     assert_eq!(body["errorCode"], "payment.history.not.found");
-    for field in [
-        "serviceName",
-        "description",
-        "userMessage",
-        "dateTime",
-        "traceId",
-    ] {
+    for field in ["serviceName", "description", "userMessage", "dateTime", "traceId"] {
         assert!(body[field].is_string(), "{field}");
     }
     let path = "/sinap/providers/99/onlineCommission";

@@ -9,8 +9,7 @@ use super::{Bench, accounts, body_json, demo, payments};
 
 impl Bench {
     fn faulty(&self, path: &str, fault: &str) -> RequestBuilder {
-        self.request(Method::GET, path)
-            .header("x-sandbox-fault", fault)
+        self.request(Method::GET, path).header("x-sandbox-fault", fault)
     }
 
     async fn rule(&self, rules: &Value) {
@@ -33,11 +32,9 @@ async fn latency_and_status_compose() {
 
 #[tokio::test]
 async fn a_replaced_status_counts_only_what_was_carried_out() {
-    let bench = Bench::with(super::SandboxConfig {
-        history_limit: 1,
-        ..super::SandboxConfig::default()
-    })
-    .await;
+    let bench =
+        Bench::with(super::SandboxConfig { history_limit: 1, ..super::SandboxConfig::default() })
+            .await;
     let path = payments("rows=1");
     for _ in 0..3 {
         let response = bench.faulty(&path, "status=500").send().await.unwrap();
@@ -91,10 +88,7 @@ async fn bodies_can_be_wrong_in_many_ways() {
     assert!(serde_json::from_str::<Value>(&garbage).is_err() && !garbage.is_empty());
     assert_eq!(text("empty").await.unwrap(), "");
     assert!(text("wrong_length=10").await.is_err());
-    assert_eq!(
-        text("wrong_length=-10").await.unwrap(),
-        whole[..whole.len() - 10]
-    );
+    assert_eq!(text("wrong_length=-10").await.unwrap(), whole[..whole.len() - 10]);
     let started = Instant::now();
     assert_eq!(text("slow_body=100/20").await.unwrap(), whole);
     let pieces = u32::try_from(whole.len().div_ceil(100)).unwrap();
@@ -107,10 +101,7 @@ async fn a_redirect_points_elsewhere() {
     let fault = r#"{"redirect":"https://example.com/elsewhere"}"#;
     let response = bench.faulty(&accounts(), fault).send().await.unwrap();
     assert_eq!(response.status(), 302);
-    assert_eq!(
-        response.headers()["location"],
-        "https://example.com/elsewhere"
-    );
+    assert_eq!(response.headers()["location"], "https://example.com/elsewhere");
 }
 
 #[tokio::test]
@@ -129,10 +120,7 @@ async fn a_missing_balance_comes_on_the_second_question() {
         let path = format!("{}?timeout=1000&alias=qw_wallet_eur", accounts());
         let response = bench.faulty(&path, fault).send().await.unwrap();
         let second = body_json(response).await;
-        assert_eq!(
-            second["accounts"][0]["balance"]["amount"].to_string(),
-            "0.7"
-        );
+        assert_eq!(second["accounts"][0]["balance"]["amount"].to_string(), "0.7");
     }
 }
 
@@ -167,29 +155,19 @@ async fn rules_match_count_and_merge() {
 #[tokio::test]
 async fn nonsense_is_refused_rather_than_ignored() {
     let bench = Bench::start().await;
-    for fault in [
-        "statsu=500",
-        "status=100",
-        "cut=somewhere",
-        "{",
-        "slow_body=0/1",
-    ] {
+    for fault in ["statsu=500", "status=100", "cut=somewhere", "{", "slow_body=0/1"] {
         let response = bench.faulty(&accounts(), fault).send().await.unwrap();
         assert_eq!(response.status(), 400, "{fault}");
     }
-    let rules = bench
-        .post("/__sandbox/faults", r#"[{"fault":{"x":1}}]"#)
-        .await;
+    let rules = bench.post("/__sandbox/faults", r#"[{"fault":{"x":1}}]"#).await;
     assert_eq!(rules.status(), 400);
 }
 
 #[tokio::test]
 async fn the_journal_counts_by_route_and_holds_no_token() {
-    let bench = Bench::with(super::SandboxConfig {
-        request_log: 3,
-        ..super::SandboxConfig::default()
-    })
-    .await;
+    let bench =
+        Bench::with(super::SandboxConfig { request_log: 3, ..super::SandboxConfig::default() })
+            .await;
     for _ in 0..4 {
         assert_eq!(bench.status(&payments("rows=1")).await, 200);
     }

@@ -11,9 +11,7 @@ async fn walk(bench: &Bench, rows: usize, filters: &str) -> Vec<Value> {
     let mut all = Vec::new();
     let mut next = String::new();
     loop {
-        let page = bench
-            .json(&payments(&format!("rows={rows}{filters}{next}")))
-            .await;
+        let page = bench.json(&payments(&format!("rows={rows}{filters}{next}"))).await;
         let data = page["data"].as_array().unwrap();
         assert!(data.len() <= rows);
         all.extend(data.iter().cloned());
@@ -33,18 +31,11 @@ async fn paging_shows_every_operation_once_and_newest_first() {
     for rows in [7, 16, 50] {
         let all = walk(&bench, rows, "").await;
         assert_eq!(all.len(), 240);
-        let ids: HashSet<u64> = all
-            .iter()
-            .map(|one| one["txnId"].as_u64().unwrap())
-            .collect();
+        let ids: HashSet<u64> = all.iter().map(|one| one["txnId"].as_u64().unwrap()).collect();
         assert_eq!(ids.len(), 240);
         let dates: Vec<i64> = all
             .iter()
-            .map(|one| {
-                Moment::parse(one["date"].as_str().unwrap())
-                    .unwrap()
-                    .seconds
-            })
+            .map(|one| Moment::parse(one["date"].as_str().unwrap()).unwrap().seconds)
             .collect();
         assert!(dates.is_sorted_by(|newer, older| newer >= older));
         let ties = dates.windows(2).filter(|pair| pair[0] == pair[1]).count();
@@ -81,10 +72,7 @@ async fn sources_are_accepted_with_bare_and_encoded_brackets() {
     assert_eq!(bare, encoded);
     assert!(!bare.is_empty());
     assert!(bare.iter().all(|one| one["type"] == "OUT"));
-    assert_eq!(
-        bench.status(&payments("rows=5&sources[0]=WALLET")).await,
-        400
-    );
+    assert_eq!(bench.status(&payments("rows=5&sources[0]=WALLET")).await, 400);
 }
 
 #[tokio::test]
@@ -93,19 +81,11 @@ async fn dates_bound_the_list_and_set_its_zone() {
     let window = format!("&startDate={}&endDate={}", ago(10 * DAY, 5), ago(0, 5));
     let all = walk(&bench, 50, &window).await;
     assert!((15..=25).contains(&all.len()), "{}", all.len());
-    assert!(
-        all.iter()
-            .all(|one| one["date"].as_str().unwrap().ends_with("+05:00"))
-    );
+    assert!(all.iter().all(|one| one["date"].as_str().unwrap().ends_with("+05:00")));
     let next = bench.json(&payments(&format!("rows=2{window}"))).await;
     assert!(next["nextTxnDate"].as_str().unwrap().ends_with("+03:00"));
     let undated = bench.json(&payments("rows=1")).await;
-    assert!(
-        undated["data"][0]["date"]
-            .as_str()
-            .unwrap()
-            .ends_with("+03:00")
-    );
+    assert!(undated["data"][0]["date"].as_str().unwrap().ends_with("+03:00"));
 }
 
 #[tokio::test]
@@ -136,11 +116,7 @@ async fn malformed_queries_are_refused() {
 async fn ninety_days_count_by_the_calendar() {
     let bench = Bench::start().await;
     let query = |from: &str, till: &str| {
-        payments(&format!(
-            "rows=1&startDate={}&endDate={}",
-            encoded(from),
-            encoded(till)
-        ))
+        payments(&format!("rows=1&startDate={}&endDate={}", encoded(from), encoded(till)))
     };
     // Allowed by date although longer than 90 times 24 hours; then one day more.
     let official = query("2019-04-12T00:00:00Z", "2019-07-11T23:59:59Z");
@@ -153,10 +129,7 @@ async fn ninety_days_count_by_the_calendar() {
 async fn totals_are_the_sums_of_the_successful_items() {
     let bench = Bench::start().await;
     let window = format!("startDate={}&endDate={}", ago(60 * DAY, 3), ago(0, 3));
-    let path = format!(
-        "/payment-history/v2/persons/{}/payments/total",
-        demo::WALLET
-    );
+    let path = format!("/payment-history/v2/persons/{}/payments/total", demo::WALLET);
     let totals = bench.json(&format!("{path}?{window}")).await;
     let items = walk(&bench, 50, &format!("&{window}")).await;
     let cents = |value: &Value| {
@@ -188,9 +161,7 @@ async fn the_seed_has_what_clients_trip_over() {
     assert!(any(&|one| one["txnId"].as_u64().unwrap() > 1 << 53));
     assert!(any(&|one| one["trmTxnId"].as_str().unwrap().len() == 20));
     assert!(any(&|one| one["status"] == "WAITING"));
-    assert!(any(
-        &|one| one["status"] == "ERROR" && one["errorCode"] == 220
-    ));
+    assert!(any(&|one| one["status"] == "ERROR" && one["errorCode"] == 220));
     assert!(any(&|one| one["commission"]["amount"] != 0));
     assert!(any(&|one| one["comment"].is_null()));
     assert!(any(&|one| one["source"] == serde_json::json!({})));

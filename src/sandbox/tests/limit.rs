@@ -25,21 +25,15 @@ async fn one_request_too_many_closes_the_wallet_for_a_while() {
     let information = bench.status_as(demo::INFORMATION_TOKEN, &accounts()).await;
     assert_eq!(information, 423);
     let other = accounts().replace(demo::WALLET, demo::SECOND_WALLET);
-    assert_eq!(
-        bench.status_as(demo::SECOND_WALLET_TOKEN, &other).await,
-        200
-    );
+    assert_eq!(bench.status_as(demo::SECOND_WALLET_TOKEN, &other).await, 200);
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(bench.status(&payments("rows=1")).await, 200);
 }
 
 #[tokio::test]
 async fn the_window_slides_and_only_history_counts() {
-    let bench = Bench::with(SandboxConfig {
-        history_window: Duration::from_millis(400),
-        ..short(3)
-    })
-    .await;
+    let bench =
+        Bench::with(SandboxConfig { history_window: Duration::from_millis(400), ..short(3) }).await;
     for _ in 0..3 {
         for _ in 0..3 {
             assert_eq!(bench.status(&payments("rows=1")).await, 200);
@@ -51,11 +45,8 @@ async fn the_window_slides_and_only_history_counts() {
 
 #[tokio::test]
 async fn reset_lifts_the_ban() {
-    let bench = Bench::with(SandboxConfig {
-        history_ban: Duration::from_secs(300),
-        ..short(1)
-    })
-    .await;
+    let bench =
+        Bench::with(SandboxConfig { history_ban: Duration::from_secs(300), ..short(1) }).await;
     assert_eq!(bench.status(&payments("rows=1")).await, 200);
     assert_eq!(bench.status(&payments("rows=1")).await, 423);
     let reset = bench.post("/__sandbox/reset", "").await;

@@ -34,9 +34,7 @@ impl Bench {
             let _installed = rustls::crypto::ring::default_provider().install_default();
         });
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let sandbox = Sandbox::start(SandboxConfig { listen, ..config })
-            .await
-            .unwrap();
+        let sandbox = Sandbox::start(SandboxConfig { listen, ..config }).await.unwrap();
         let client = Client::builder()
             .user_agent("sandbox-tests")
             .no_proxy()

@@ -20,11 +20,7 @@ async fn commissions_follow_the_tariff() {
             assert_eq!(response.status(), 200);
             let quote = body_json(response).await;
             let part = |name: &str| quote[name]["amount"].to_string();
-            (
-                part("enrollmentSum"),
-                part("qwCommission"),
-                part("withdrawSum"),
-            )
+            (part("enrollmentSum"), part("qwCommission"), part("withdrawSum"))
         }
     };
     let parts = |a: &str, b: &str, c: &str| (a.to_owned(), b.to_owned(), c.to_owned());
@@ -36,17 +32,11 @@ async fn commissions_follow_the_tariff() {
     assert_eq!(quote(466, "100000").await, parts("100000", "500", "100500"));
     let form = bench
         .client
-        .get(format!(
-            "http://{}/sinap/providers/31652/form",
-            bench.sandbox.address()
-        ))
+        .get(format!("http://{}/sinap/providers/31652/form", bench.sandbox.address()))
         .header(header::ACCEPT, "application/json")
         .header(header::CONTENT_TYPE, "application/json");
     let form = form.send().await.unwrap().text().await.unwrap();
-    assert!(
-        form.contains(r#"{"bound":0,"fixed":50.0,"rate":0.02}"#),
-        "{form}"
-    );
+    assert!(form.contains(r#"{"bound":0,"fixed":50.0,"rate":0.02}"#), "{form}");
     let rates = bench.text("/sinap/crossRates").await;
     assert!(rates.contains(r#""rate":412.0174305"#));
 }
@@ -84,15 +74,9 @@ async fn providers_are_found_by_phone_card_and_words() {
     }
 
     let query = encoded("домашний интернет");
-    let found = bench
-        .json(&format!("/search/v1/search?query={query}"))
-        .await;
-    let ids: Vec<&Value> = found["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| &one["data"]["id"])
-        .collect();
+    let found = bench.json(&format!("/search/v1/search?query={query}")).await;
+    let ids: Vec<&Value> =
+        found["items"].as_array().unwrap().iter().map(|one| &one["data"]["id"]).collect();
     assert_eq!(ids, [120, 23729]);
     let path = format!("/search/results/json.action?searchPhrase={query}");
     let old = body_json(bench.post(&path, "").await).await;
@@ -104,19 +88,9 @@ async fn the_older_detection_answers_200_for_failures_too() {
     let bench = Bench::start().await;
     for (path, form, code, message) in [
         ("/mobile/detect.action", "phone=79161112233", "0", Some("1")),
-        (
-            "/mobile/detect.action",
-            "phone=%2B79161112233",
-            "0",
-            Some("1"),
-        ),
+        ("/mobile/detect.action", "phone=%2B79161112233", "0", Some("1")),
         ("/mobile/detect.action", "phone=123", "2", None),
-        (
-            "/card/detect.action",
-            "cardNumber=4256000000001231",
-            "0",
-            Some("1963"),
-        ),
+        ("/card/detect.action", "cardNumber=4256000000001231", "0", Some("1963")),
         ("/card/detect.action", "cardNumber=42", "2", None),
     ] {
         let request = bench

@@ -63,11 +63,7 @@ impl Collector {
         let address = listener.local_addr().unwrap();
         let received = Sinks::default();
         runtime.spawn(serve(listener, received.clone()));
-        Self {
-            address,
-            received,
-            runtime: Some(runtime),
-        }
+        Self { address, received, runtime: Some(runtime) }
     }
 
     pub fn endpoint(&self) -> String {
@@ -77,19 +73,13 @@ impl Collector {
     pub fn spans(&self) -> Vec<Span> {
         let received = self.received.0.lock();
         let resources = received.traces.iter().flat_map(|r| &r.resource_spans);
-        resources
-            .flat_map(|r| &r.scope_spans)
-            .flat_map(|s| s.spans.clone())
-            .collect()
+        resources.flat_map(|r| &r.scope_spans).flat_map(|s| s.spans.clone()).collect()
     }
 
     pub fn logs(&self) -> Vec<LogRecord> {
         let received = self.received.0.lock();
         let resources = received.logs.iter().flat_map(|r| &r.resource_logs);
-        resources
-            .flat_map(|r| &r.scope_logs)
-            .flat_map(|s| s.log_records.clone())
-            .collect()
+        resources.flat_map(|r| &r.scope_logs).flat_map(|s| s.log_records.clone()).collect()
     }
 
     pub fn metric_names(&self) -> Vec<String> {

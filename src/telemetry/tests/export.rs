@@ -106,25 +106,13 @@ async fn all_three_signals_arrive_at_shutdown() {
 
     let logs = collector.logs();
     assert_eq!(logs.len(), 1, "{logs:?}");
-    assert_eq!(
-        logs[0].body,
-        Some(AnyValue {
-            value: text("served")
-        })
-    );
+    assert_eq!(logs[0].body, Some(AnyValue { value: text("served") }));
     assert_eq!(logs[0].span_id, server.span_id);
     assert!(log.contents().contains("\"message\":\"served\""));
 
     let metrics = collector.metric_names();
-    for name in [
-        "rpc.server.call.duration",
-        "qiwi.attempts",
-        "qiwi.build_info",
-    ] {
-        assert!(
-            metrics.iter().any(|metric| metric == name),
-            "{name}: {metrics:?}"
-        );
+    for name in ["rpc.server.call.duration", "qiwi.attempts", "qiwi.build_info"] {
+        assert!(metrics.iter().any(|metric| metric == name), "{name}: {metrics:?}");
     }
     let everything = collector.everything();
     assert!(everything.contains("gateway-under-test"));
@@ -149,11 +137,7 @@ async fn money_is_always_traced_and_reads_follow_their_share() {
     assert!(run("money/root", &HeaderMap::new(), true));
     assert!(run("money/unsampled", &called_with("00"), true));
     telemetry.shutdown(CAP).await;
-    let mut names: Vec<_> = collector
-        .spans()
-        .into_iter()
-        .map(|span| span.name)
-        .collect();
+    let mut names: Vec<_> = collector.spans().into_iter().map(|span| span.name).collect();
     names.sort();
     assert_eq!(names, ["money/root", "money/unsampled", "read/sampled"]);
 }
@@ -162,17 +146,12 @@ async fn money_is_always_traced_and_reads_follow_their_share() {
 async fn an_unsampled_call_is_still_propagated_as_unsampled() {
     let collector = Collector::start();
     let telemetry = exporting(collector.endpoint(), &MemoryLog::default());
-    let span = telemetry
-        .tracing()
-        .server_span("read", &called_with("00"), false);
+    let span = telemetry.tracing().server_span("read", &called_with("00"), false);
     let attempt = span.attempt("GET", "/x", "edge", 443, 0);
     let mut sent = HeaderMap::new();
     attempt.inject(&mut sent);
     let traceparent = sent["traceparent"].to_str().unwrap();
-    assert!(
-        traceparent.starts_with(&format!("00-{TRACE}-")),
-        "{traceparent}"
-    );
+    assert!(traceparent.starts_with(&format!("00-{TRACE}-")), "{traceparent}");
     assert!(traceparent.ends_with("-00"), "{traceparent}");
     drop((attempt, span));
     telemetry.shutdown(CAP).await;
@@ -183,9 +162,7 @@ async fn an_unsampled_call_is_still_propagated_as_unsampled() {
 async fn a_dropped_span_ends_as_cancelled() {
     let collector = Collector::start();
     let telemetry = exporting(collector.endpoint(), &MemoryLog::default());
-    let span = telemetry
-        .tracing()
-        .server_span("call", &HeaderMap::new(), true);
+    let span = telemetry.tracing().server_span("call", &HeaderMap::new(), true);
     drop(span.attempt("GET", "/x", "edge", 443, 0));
     drop(span);
     telemetry.shutdown(CAP).await;
@@ -210,9 +187,7 @@ async fn without_a_collector_all_goes_on_and_it_is_said_once() {
     {
         let _installed = telemetry.install_local();
         for _ in 0..10 {
-            let span = telemetry
-                .tracing()
-                .server_span("call", &HeaderMap::new(), true);
+            let span = telemetry.tracing().server_span("call", &HeaderMap::new(), true);
             tracing::info!("served");
             span.finish_server("OK", None);
         }
@@ -221,23 +196,13 @@ async fn without_a_collector_all_goes_on_and_it_is_said_once() {
     let pipelines = telemetry.pipelines.as_ref().unwrap();
     pipelines.flush();
     let page = page();
-    assert!(
-        page.contains(r#"qiwi_telemetry_dropped_total{signal="traces"} 10"#),
-        "{page}"
-    );
-    assert!(
-        page.contains(r#"qiwi_telemetry_dropped_total{signal="logs"} 10"#),
-        "{page}"
-    );
+    assert!(page.contains(r#"qiwi_telemetry_dropped_total{signal="traces"} 10"#), "{page}");
+    assert!(page.contains(r#"qiwi_telemetry_dropped_total{signal="logs"} 10"#), "{page}");
     let begun = Instant::now();
     telemetry.shutdown(CAP).await;
     assert!(begun.elapsed() < CAP + Duration::from_secs(1));
     let lines = log.contents();
-    assert_eq!(
-        lines.matches("telemetry_export_failed").count(),
-        1,
-        "{lines}"
-    );
+    assert_eq!(lines.matches("telemetry_export_failed").count(), 1, "{lines}");
     assert_eq!(lines.matches("\"message\":\"served\"").count(), 10);
     for line in lines.lines() {
         serde_json::from_str::<serde_json::Value>(line).unwrap();
@@ -251,17 +216,11 @@ async fn a_silent_collector_cannot_delay_the_end() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", silent.local_addr().unwrap());
     let telemetry = exporting(endpoint, &MemoryLog::default());
-    let span = telemetry
-        .tracing()
-        .server_span("call", &HeaderMap::new(), true);
+    let span = telemetry.tracing().server_span("call", &HeaderMap::new(), true);
     span.finish_server("OK", None);
     let begun = Instant::now();
     telemetry.shutdown(Duration::from_millis(300)).await;
-    assert!(
-        begun.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
 }
 
 #[test]

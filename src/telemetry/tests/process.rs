@@ -11,19 +11,12 @@ use super::*;
 fn child() {
     let telemetry = init(&TelemetrySettings::default()).unwrap();
     telemetry.install().unwrap();
-    assert!(matches!(
-        telemetry.install(),
-        Err(TelemetryError::Installed)
-    ));
+    assert!(matches!(telemetry.install(), Err(TelemetryError::Installed)));
     listening("grpc", SocketAddr::from(([127, 0, 0, 1], 1234)));
     tracing::info!("an ordinary line");
-    let failed = std::thread::spawn(|| panic!("wallet 79001234567"))
-        .join()
-        .is_err();
+    let failed = std::thread::spawn(|| panic!("wallet 79001234567")).join().is_err();
     assert!(failed);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(telemetry.shutdown(Duration::from_secs(5)));
 }
 
@@ -38,21 +31,13 @@ fn lines_go_to_standard_output_and_a_panic_is_told_without_its_message() {
     let out = String::from_utf8(child.stdout).unwrap();
     assert!(child.status.success(), "{out}");
     // On one core the test harness puts its own words in front of a line.
-    let lines: Vec<&str> = out
-        .lines()
-        .filter_map(|line| line.find("{\"").map(|at| &line[at..]))
-        .collect();
+    let lines: Vec<&str> =
+        out.lines().filter_map(|line| line.find("{\"").map(|at| &line[at..])).collect();
     let [listening, ordinary, panic] = lines[..] else {
         panic!("three lines expected: {out}");
     };
-    assert!(
-        listening.starts_with(r#"{"event":"listening","listener":"grpc","#),
-        "{listening}"
-    );
+    assert!(listening.starts_with(r#"{"event":"listening","listener":"grpc","#), "{listening}");
     assert!(ordinary.contains("an ordinary line"), "{ordinary}");
-    assert!(
-        panic.starts_with(r#"{"event":"panic","location":"src/"#),
-        "{panic}"
-    );
+    assert!(panic.starts_with(r#"{"event":"panic","location":"src/"#), "{panic}");
     assert!(!out.contains("79001234567"), "{out}");
 }
