@@ -9,7 +9,6 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use prost::Message as _;
 use protox::prost_reflect::{
     DescriptorPool, ExtensionDescriptor, FieldDescriptor, MessageDescriptor, Value,
 };
@@ -33,7 +32,10 @@ fn main() -> Outcome<()> {
     compiler.include_imports(true).include_source_info(true).open_files(&files)?;
     // Encoded by protox, because prost's own types drop custom options.
     let encoded = compiler.encode_file_descriptor_set();
-    fs::write(out.join("descriptors.bin"), without_source_info(&encoded)?)?;
+    // Reflection serves these; comments would only make the binary larger.
+    let mut bare = protox::Compiler::new([ROOT])?;
+    bare.include_imports(true).open_files(&files)?;
+    fs::write(out.join("descriptors.bin"), bare.encode_file_descriptor_set())?;
 
     let pool = DescriptorPool::decode(encoded.as_slice())?;
     let messages: Vec<_> = ours(&pool).map(|message| format!(".{}", message.full_name())).collect();
@@ -59,15 +61,6 @@ fn find(folder: &Path, files: &mut Vec<PathBuf>) -> Outcome<()> {
         }
     }
     Ok(())
-}
-
-/// Reflection serves this; comments would only make the binary larger.
-fn without_source_info(encoded: &[u8]) -> Outcome<Vec<u8>> {
-    let mut set = prost_types::FileDescriptorSet::decode(encoded)?;
-    for file in &mut set.file {
-        file.source_code_info = None;
-    }
-    Ok(set.encode_to_vec())
 }
 
 /// `Debug` for every message of ours.

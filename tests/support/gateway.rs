@@ -102,7 +102,9 @@ impl Setup {
 
     /// Logs everything, libraries included.
     pub fn log_all(mut self) -> Self {
-        self.telemetry.log_filter = "trace".to_owned();
+        let libraries = ["h2", "hyper", "hyper_util", "reqwest", "rustls", "tonic", "tower"];
+        let libraries = libraries.map(|library| format!("{library}=trace"));
+        self.telemetry.log_filter = format!("trace,{}", libraries.join(","));
         self
     }
 
