@@ -146,6 +146,14 @@ impl Journal {
         }
     }
 
+    /// Runs `f` with the call's span as the current one, so that exported log lines carry its ids.
+    pub fn in_span<T>(&self, f: impl FnOnce() -> T) -> T {
+        match &*self.span.lock() {
+            Some(span) => span.in_scope(f),
+            None => f(),
+        }
+    }
+
     /// Ends the call's span.
     pub fn finish_span(&self, code: &'static str, reason: Option<&'static str>) {
         let span = self.span.lock().take();

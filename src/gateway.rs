@@ -219,8 +219,14 @@ impl Gateway {
                 }
             }
         }
+        let frame = frame::encode(&response);
+        if frame.len() as u64 > self.config.grpc.reply_max.get() {
+            return Err(Error::new(&reason::UPSTREAM_MALFORMED)
+                .sent(Sent::Yes)
+                .log("the reply is larger than grpc.reply_max"));
+        }
         Ok(Loaded {
-            frame: frame::encode(&response),
+            frame,
             attempts: cx.journal.attempts.load(Ordering::Relaxed),
             keep: request.may_keep(&response),
         })

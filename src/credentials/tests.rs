@@ -227,22 +227,3 @@ fn a_pepper_file_makes_fingerprints_the_same_in_every_run() {
     let without = wallet(&dir, "");
     assert_ne!(fingerprint(&without), fingerprint(&without));
 }
-
-#[tokio::test]
-async fn watching_notices_a_change_and_ends_when_cancelled() {
-    let dir = Dir::new();
-    dir.write("token", "one");
-    let credentials = Arc::new(load(&wallet(&dir, "")));
-    let cancel = CancellationToken::new();
-    let every = Duration::from_millis(5);
-    let watch = tokio::spawn(Arc::clone(&credentials).watch(every, cancel.clone()));
-    dir.write("token", "two");
-    let changed = async {
-        while credentials.named("main").unwrap().authorization() != "Bearer two" {
-            tokio::time::sleep(every).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), changed).await.unwrap();
-    cancel.cancel();
-    tokio::time::timeout(Duration::from_secs(10), watch).await.unwrap().unwrap();
-}

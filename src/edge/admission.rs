@@ -34,6 +34,14 @@ pub struct Admission {
 pub struct Place {
     _all: OwnedSemaphorePermit,
     _read: Option<OwnedSemaphorePermit>,
+    class: Class,
+    metrics: Arc<Metrics>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.metrics.in_flight(self.class.as_str(), -1);
+    }
 }
 
 impl Admission {
@@ -55,7 +63,17 @@ impl Admission {
             Class::Read | Class::Write => Some(Arc::clone(&self.reads).try_acquire_owned().ok()?),
         };
         let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
-        Some(Place { _all: all, _read: read })
+        Some(self.place(all, read, class))
+    }
+
+    fn place(
+        &self,
+        all: OwnedSemaphorePermit,
+        read: Option<OwnedSemaphorePermit>,
+        class: Class,
+    ) -> Place {
+        self.metrics.in_flight(class.as_str(), 1);
+        Place { _all: all, _read: read, class, metrics: Arc::clone(&self.metrics) }
     }
 
     async fn enter(&self, class: Class, deadline: Instant) -> Result<Place, Error> {
@@ -69,7 +87,7 @@ impl Admission {
                 }
             };
             let all = Arc::clone(&self.all).acquire_owned().await.ok()?;
-            Some(Place { _all: all, _read: read })
+            Some(self.place(all, read, class))
         };
         if let Ok(Some(place)) = tokio::time::timeout(wait, places).await {
             return Ok(place);
@@ -78,11 +96,6 @@ impl Admission {
         let spread = self.settings.retry_max.saturating_sub(self.settings.retry_min);
         let delay: Duration = self.settings.retry_min + spread.mul_f64(crate::upstream::jitter());
         Err(Error::new(&reason::GATEWAY_OVERLOADED).retry_after(delay).sent(Sent::No))
-    }
-
-    /// How many calls are in flight.
-    pub fn in_flight(&self) -> usize {
-        self.settings.in_flight_max.saturating_sub(self.all.available_permits())
     }
 }
 

@@ -139,7 +139,7 @@ impl Summary {
         let elapsed = self.arrival.elapsed();
         self.metrics.call(self.row.index(), code as u8, elapsed.as_secs_f64());
         if tracing::enabled!(target: "qiwi_gateway::call", tracing::Level::INFO) {
-            self.log(code, elapsed);
+            self.journal.in_span(|| self.log(code, elapsed));
         }
         let failure = (code != Code::Ok).then(|| self.journal.failure().reason).flatten();
         self.journal.finish_span(names::status_code(code as u8), failure);

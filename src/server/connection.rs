@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use tower::Service;
 
 use super::Stack;
+use super::cork::Cork;
 use crate::call::{Inbound, Journal};
 use crate::config::Config;
 use crate::edge::metadata;
@@ -168,7 +169,7 @@ async fn run(stream: TcpStream, inner: Inner, config: &Config) -> &'static str {
         .max_local_error_reset_streams(grpc.local_error_reset_streams)
         .keep_alive_interval(grpc.ping_interval)
         .keep_alive_timeout(grpc.ping_timeout);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let connection = builder.serve_connection(TokioIo::new(Cork::new(stream)), service);
     let mut connection = std::pin::pin!(connection);
 
     let start = Instant::now();
