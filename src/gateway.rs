@@ -61,7 +61,7 @@ impl Gateway {
     ) -> Result<Self, ClientError> {
         Ok(Self {
             upstream: Upstream::new(&config, &metrics, ca)?,
-            cache: Arc::new(AnswerCache::new(&config.cache)),
+            cache: Arc::new(AnswerCache::new(&config.cache, config.deadline.read_default)),
             credentials,
             wallets: Wallets::new(),
             pages,
@@ -154,7 +154,7 @@ impl Gateway {
         let Some(lifetime) = O::POLICY.cache.resolve(&self.config.cache) else {
             let deadline = cx.deadline;
             let wallet = wallet.as_ref();
-            let loaded = self.fetch(&cx, &request, &question, wallet, deadline).await?;
+            let loaded = Box::pin(self.fetch(&cx, &request, &question, wallet, deadline)).await?;
             return Ok(loaded.frame);
         };
         let mut target = question.target(route, wallet.as_ref())?;
@@ -175,13 +175,10 @@ impl Gateway {
         let deadline = cx.deadline;
         let result = self
             .cache
-            .read(key, lifetime, freshness, deadline, || {
+            .read(key, lifetime, freshness, deadline, |deadline| {
                 let gateway = Arc::clone(self);
                 let cx = Arc::clone(&cx);
                 async move {
-                    // Its own deadline: the one who asked first may be the most impatient.
-                    let read_default = Instant::now() + gateway.config.deadline.read_default;
-                    let deadline = cx.deadline.max(read_default);
                     let wallet = wallet.as_ref();
                     gateway.fetch(&cx, &request, &question, wallet, deadline).await
                 }
@@ -385,7 +382,7 @@ impl Gateway {
         if !route.names_wallet() {
             return Ok(None);
         }
-        let wallet = crate::wallets::owner(self, cx).await?;
+        let wallet = Box::pin(crate::wallets::owner(self, cx)).await?;
         self.wallets.learn(credential.fingerprint, wallet.clone());
         Ok(Some(wallet))
     }
