@@ -63,6 +63,12 @@ pub trait Operation: Message + Default + Send + Sync + 'static {
         true
     }
 
+    /// Whether this answer, a success, says that the thing asked for does not exist. It is then
+    /// what 404 is for the method's route.
+    fn is_not_found(&self, _response: &Self::Response) -> bool {
+        false
+    }
+
     /// Calls that fill gaps QIWI documents for the first answer.
     fn missing(&self, _response: &Self::Response) -> Vec<Call> {
         Vec::new()
@@ -118,6 +124,8 @@ pub trait Local: Message + Default + Send + Sync + 'static {
 pub struct Known<'a> {
     /// The credentials the gateway holds.
     pub credentials: &'a crate::credentials::Credentials,
+    /// The wallets of tokens, as far as QIWI has told them.
+    pub wallets: &'a crate::wallets::Wallets,
     /// Who asks.
     pub caller: Option<&'a crate::credentials::Caller>,
 }
