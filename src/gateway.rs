@@ -24,7 +24,7 @@ use crate::page::PageTokens;
 use crate::policy::Route;
 use crate::telemetry::Metrics;
 use crate::upstream::client::{ClientError, Failure, OpenAnswer};
-use crate::upstream::refusal::{Said, explain};
+use crate::upstream::refusal::{Said, explain, missing};
 use crate::upstream::subject::Subject;
 use crate::upstream::{Ask, Upstream};
 use crate::wallets::Wallets;
@@ -91,7 +91,11 @@ impl Gateway {
     /// As the error table says.
     pub async fn local<L: Local>(self: Arc<Self>, call: Inbound) -> Result<Outbound, Error> {
         let (headers, cx, request) = self.read::<L>(call).await?;
-        let known = Known { credentials: &self.credentials, caller: cx.caller.as_deref() };
+        let known = Known {
+            credentials: &self.credentials,
+            wallets: &self.wallets,
+            caller: cx.caller.as_deref(),
+        };
         Ok(frame::reply(&headers, frame::encode(&request.answer(&known)?)))
     }
 
@@ -326,6 +330,9 @@ impl Gateway {
         let response = request
             .answer(reply, &mut seen)
             .map_err(|undocumented| self.malformed(cx, &undocumented, body.len()))?;
+        if request.is_not_found(&response) {
+            return Err(missing(route).http_status(200).sent(Sent::Yes));
+        }
         for field in seen.unknown_enums {
             self.metrics.unknown_enum(field);
         }

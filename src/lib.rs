@@ -20,6 +20,7 @@ pub mod server;
 pub mod upstream;
 pub mod wallets;
 
+pub mod admin_api;
 pub mod wallet;
 
 pub mod credentials;

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::ser::{Error as _, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::error::Undocumented;
@@ -71,6 +72,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for Number<'a> {
         let text = raw_text(<&'de RawValue>::deserialize(deserializer)?.get())
             .ok_or_else(|| D::Error::custom("expected a number"))?;
         Self::parse(text).ok_or_else(|| D::Error::custom("expected a decimal number"))
+    }
+}
+
+/// Writes the number as it is, without quotes.
+impl Serialize for Number<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // A leading plus sign, which QIWI's strings may have, is no JSON.
+        let text = self.0.strip_prefix('+').unwrap_or(&self.0);
+        RawValue::from_string(text.to_owned()).map_err(S::Error::custom)?.serialize(serializer)
     }
 }
 
@@ -313,6 +323,14 @@ mod tests {
         assert!(read("null").is_err());
         assert!(read("\"eight\"").is_err());
         assert!(read("{}").is_err());
+    }
+
+    #[test]
+    fn numbers_are_written_as_they_are() {
+        let write = |text| serde_json::to_string(&Number::parse(text).unwrap()).unwrap();
+        assert_eq!(write("8.70"), "8.70");
+        assert_eq!(write("+8"), "8");
+        assert_eq!(write("-12345678901234567890.5"), "-12345678901234567890.5");
     }
 
     #[test]

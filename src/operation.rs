@@ -17,6 +17,9 @@ use crate::error::{Error, Undocumented, reason};
 use crate::page::PageTokens;
 use crate::policy::{Policy, Route};
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 /// A unary method answered by one JSON call to QIWI.
 pub trait Operation: Message + Default + Send + Sync + 'static {
     /// The method's row.
@@ -58,6 +61,12 @@ pub trait Operation: Message + Default + Send + Sync + 'static {
     /// Whether this answer may be kept, for methods whose row allows it in general.
     fn may_keep(&self, _response: &Self::Response) -> bool {
         true
+    }
+
+    /// Whether this answer, a success, says that the thing asked for does not exist. It is then
+    /// what 404 is for the method's route.
+    fn is_not_found(&self, _response: &Self::Response) -> bool {
+        false
     }
 
     /// Calls that fill gaps QIWI documents for the first answer.
@@ -115,6 +124,8 @@ pub trait Local: Message + Default + Send + Sync + 'static {
 pub struct Known<'a> {
     /// The credentials the gateway holds.
     pub credentials: &'a crate::credentials::Credentials,
+    /// The wallets of tokens, as far as QIWI has told them.
+    pub wallets: &'a crate::wallets::Wallets,
     /// Who asks.
     pub caller: Option<&'a crate::credentials::Caller>,
 }

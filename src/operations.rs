@@ -107,17 +107,30 @@ fn table() -> Vec<Row> {
         unary::<wallet::GetNicknameRequest>(),
         unary::<wallet::ListRestrictionsRequest>(),
         // Identification
+        unary::<wallet::GetIdentificationRequest>(),
+        unary::<wallet::GetDowngradeOperationRequest>(),
         // Limits
+        unary::<wallet::ListLimitsRequest>(),
+        unary::<wallet::GetP2pPaymentCountLimitRequest>(),
         // Balances
         unary::<wallet::ListBalancesRequest>(),
         unary::<wallet::ListBalanceOffersRequest>(),
         // History
         // Payments
+        unary::<wallet::QuoteCommissionRequest>(),
+        unary::<wallet::ListExchangeRatesRequest>(),
         // Providers
+        unary::<wallet::SearchProvidersRequest>(),
+        unary::<wallet::ResolveMobileProviderRequest>(),
+        unary::<wallet::ResolveCardProviderRequest>(),
+        unary::<wallet::GetTariffRequest>(),
         // Invoices
         // Webhooks
+        unary::<wallet::GetActiveWebhookRequest>(),
         // Master cards
         // The gateway itself
+        local::<admin::GetCredentialRequest>(),
+        local::<admin::ListCredentialsRequest>(),
     ];
     let numbered = rows.into_iter().zip(0u16..);
     numbered.map(|((policy, handler), index)| row(policy, handler, index)).collect()

@@ -3,6 +3,12 @@
 //! An area file holds three things: the rows of its methods, the JSON QIWI sends, and the mapping
 //! between that and the messages. It does no IO.
 
-pub mod balance;
+mod check;
 
+pub mod balance;
+pub mod identification;
+pub mod limit;
+pub mod payment;
 pub mod profile;
+pub mod provider;
+pub mod webhook;

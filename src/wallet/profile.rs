@@ -10,7 +10,7 @@ use crate::money::{Text, currency_code};
 use crate::operation::{Asking, Call, Freshness, Operation, Seen};
 use crate::pb::wallet::v1 as pb;
 use crate::policy::{Access, Area, Class, Lifetime, NotFound, Policy, Route, Shape};
-const LEVELS: &[(&str, pb::IdentificationLevel)] = &[];
+use crate::wallet::identification::LEVELS;
 
 /// W-PRF-1.
 pub static GET: Policy = Policy {
