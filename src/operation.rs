@@ -17,6 +17,9 @@ use crate::error::{Error, Undocumented, reason};
 use crate::page::PageTokens;
 use crate::policy::{Policy, Route};
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 /// A unary method answered by one JSON call to QIWI.
 pub trait Operation: Message + Default + Send + Sync + 'static {
     /// The method's row.
