@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -35,6 +35,8 @@ const REPAIRS_MAX: usize = 8;
 const FILE_CHUNKS_WAITING: usize = 4;
 /// Size of the pieces of a file.
 const FILE_CHUNK: usize = 64 * 1024;
+/// Enough of a file to know its kind, and most often the whole of an error body in its place.
+const FILE_START: usize = 1024;
 
 /// What all calls share.
 pub struct Gateway {
@@ -106,10 +108,12 @@ impl Gateway {
         let asking = Asking { wallet: wallet.as_ref(), pages: &self.pages };
         let question = request.ask(&asking)?;
         let mut answer = self.open(&cx, route, &question, wallet.as_ref()).await?;
-        let start = next_chunk(&mut answer, cx.deadline).await?.unwrap_or_default();
+        let fetch_time = prost_types::Timestamp::from(SystemTime::now());
+        let start = beginning(&mut answer, cx.deadline).await?;
         let head = FileHead {
             content_type: answer.content_type.as_deref(),
             length: answer.length,
+            fetch_time,
             start: &start,
         };
         if head.length.is_some_and(|length| length > self.config.upstream.file_max.get()) {
@@ -466,6 +470,20 @@ async fn next_chunk(answer: &mut OpenAnswer, deadline: Instant) -> Result<Option
         Ok(Err(failure)) => Err(broken(format!("{failure:?}"))),
         Err(_) => Err(Error::new(&reason::DEADLINE_EXCEEDED).sent(Sent::Yes)),
     }
+}
+
+/// The first piece of a file, long enough to tell what it is: the wire may deliver single bytes.
+async fn beginning(answer: &mut OpenAnswer, deadline: Instant) -> Result<Bytes, Error> {
+    let first = next_chunk(answer, deadline).await?.unwrap_or_default();
+    if first.len() >= FILE_START {
+        return Ok(first);
+    }
+    let mut start = BytesMut::from(first);
+    while start.len() < FILE_START {
+        let Some(piece) = next_chunk(answer, deadline).await? else { break };
+        start.extend_from_slice(&piece);
+    }
+    Ok(start.freeze())
 }
 
 fn broken(detail: String) -> Error {
