@@ -112,11 +112,18 @@ fn table() -> Vec<Row> {
         unary::<wallet::ListBalancesRequest>(),
         unary::<wallet::ListBalanceOffersRequest>(),
         // History
+        unary::<wallet::ListTransactionsRequest>(),
+        unary::<wallet::GetTransactionRequest>(),
+        unary::<wallet::GetStatisticsRequest>(),
+        download::<wallet::DownloadReceiptRequest>(),
         // Payments
         // Providers
         // Invoices
+        unary::<wallet::ListInvoicesRequest>(),
         // Webhooks
         // Master cards
+        unary::<wallet::ListCardsRequest>(),
+        download::<wallet::DownloadCardStatementRequest>(),
         // The gateway itself
     ];
     let numbered = rows.into_iter().zip(0u16..);

@@ -4,5 +4,9 @@
 //! between that and the messages. It does no IO.
 
 pub mod balance;
+pub mod file;
+pub mod history;
+pub mod invoice;
+pub mod master;
 
 pub mod profile;
