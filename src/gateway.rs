@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -35,6 +35,8 @@ const REPAIRS_MAX: usize = 8;
 const FILE_CHUNKS_WAITING: usize = 4;
 /// Size of the pieces of a file.
 const FILE_CHUNK: usize = 64 * 1024;
+/// Enough of a file to know its kind, and most often the whole of an error body in its place.
+const FILE_START: usize = 1024;
 
 /// What all calls share.
 pub struct Gateway {
@@ -108,12 +110,14 @@ impl Gateway {
         let route = route(D::POLICY)?;
         let wallet = self.wallet_for(&cx, route, request.wallet()).await?;
         let asking = Asking { wallet: wallet.as_ref(), pages: &self.pages };
-        let question = request.ask(&asking)?;
+        let question = request.ask(&asking).map_err(unsent)?;
         let mut answer = self.open(&cx, route, &question, wallet.as_ref()).await?;
-        let start = next_chunk(&mut answer, cx.deadline).await?.unwrap_or_default();
+        let fetch_time = prost_types::Timestamp::from(SystemTime::now());
+        let start = beginning(&mut answer, cx.deadline).await?;
         let head = FileHead {
             content_type: answer.content_type.as_deref(),
             length: answer.length,
+            fetch_time,
             start: &start,
         };
         if head.length.is_some_and(|length| length > self.config.upstream.file_max.get()) {
@@ -154,7 +158,7 @@ impl Gateway {
         let route = route(O::POLICY)?;
         let wallet = self.wallet_for(&cx, route, request.wallet()).await?;
         let asking = Asking { wallet: wallet.as_ref(), pages: &self.pages };
-        let question = request.ask(&asking)?;
+        let question = request.ask(&asking).map_err(unsent)?;
         let Some(lifetime) = O::POLICY.cache.resolve(&self.config.cache) else {
             let deadline = cx.deadline;
             let wallet = wallet.as_ref();
@@ -175,7 +179,7 @@ impl Gateway {
             row: cx.row.index_u16(),
             question: target.into_boxed_str(),
         };
-        let freshness = request.freshness()?;
+        let freshness = request.freshness().map_err(unsent)?;
         let deadline = cx.deadline;
         let result = self
             .cache
@@ -478,11 +482,30 @@ async fn next_chunk(answer: &mut OpenAnswer, deadline: Instant) -> Result<Option
     }
 }
 
+/// The first piece of a file, long enough to tell what it is: the wire may deliver single bytes.
+async fn beginning(answer: &mut OpenAnswer, deadline: Instant) -> Result<Bytes, Error> {
+    let first = next_chunk(answer, deadline).await?.unwrap_or_default();
+    if first.len() >= FILE_START {
+        return Ok(first);
+    }
+    let mut start = BytesMut::from(first);
+    while start.len() < FILE_START {
+        let Some(piece) = next_chunk(answer, deadline).await? else { break };
+        start.extend_from_slice(&piece);
+    }
+    Ok(start.freeze())
+}
+
 fn broken(detail: String) -> Error {
     Error::new(&reason::UPSTREAM_TIMEOUT)
         .sent(Sent::Yes)
         .retry_after(Duration::from_secs(1))
         .log(detail)
+}
+
+/// A request refused by its own area's checks.
+fn unsent(error: Error) -> Error {
+    error.sent(Sent::No)
 }
 
 fn too_large() -> Error {

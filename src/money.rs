@@ -84,6 +84,40 @@ impl Serialize for Number<'_> {
     }
 }
 
+/// An amount and its currency, as QIWI nests them: `{"amount":70,"currency":643}`.
+#[derive(Debug, serde::Deserialize)]
+pub struct Amount<'a> {
+    // The limit of a card has the second names.
+    #[serde(borrow, default, alias = "value")]
+    amount: Option<Number<'a>>,
+    #[serde(borrow, default, alias = "currencyCode")]
+    currency: Option<Text<'a>>,
+}
+
+impl Amount<'_> {
+    /// As `Money`; `None` where QIWI tells no amount, which is not zero.
+    ///
+    /// # Errors
+    /// As [`Number::to_money`].
+    pub fn to_money(&self, at: &'static str) -> Result<Option<pb::Money>, Undocumented> {
+        let Self { amount, currency } = self;
+        let currency = currency.as_ref().map(|currency| currency_code(currency.as_str()));
+        let Some(amount) = amount else { return Ok(None) };
+        amount.to_money(currency.unwrap_or_default(), at).map(Some)
+    }
+}
+
+/// As [`Amount::to_money`], for a member that may be missing or null.
+///
+/// # Errors
+/// As [`Number::to_money`].
+pub fn maybe_money(
+    amount: Option<&Amount<'_>>,
+    at: &'static str,
+) -> Result<Option<pb::Money>, Undocumented> {
+    amount.map_or(Ok(None), |amount| amount.to_money(at))
+}
+
 /// A JSON scalar as text: a string without its quotes, anything else as written.
 ///
 /// QIWI writes the same id as a number in one answer and as a string in the next.

@@ -137,7 +137,9 @@ pub struct FileHead<'a> {
     pub content_type: Option<&'a str>,
     /// `Content-Length`, where sent.
     pub length: Option<u64>,
-    /// The first piece of the body.
+    /// When QIWI began to answer.
+    pub fetch_time: prost_types::Timestamp,
+    /// The first piece of the body; empty only for an empty body.
     pub start: &'a [u8],
 }
 

@@ -116,6 +116,10 @@ fn table() -> Vec<Row> {
         unary::<wallet::ListBalancesRequest>(),
         unary::<wallet::ListBalanceOffersRequest>(),
         // History
+        unary::<wallet::ListTransactionsRequest>(),
+        unary::<wallet::GetTransactionRequest>(),
+        unary::<wallet::GetStatisticsRequest>(),
+        download::<wallet::DownloadReceiptRequest>(),
         // Payments
         unary::<wallet::QuoteCommissionRequest>(),
         unary::<wallet::ListExchangeRatesRequest>(),
@@ -125,9 +129,12 @@ fn table() -> Vec<Row> {
         unary::<wallet::ResolveCardProviderRequest>(),
         unary::<wallet::GetTariffRequest>(),
         // Invoices
+        unary::<wallet::ListInvoicesRequest>(),
         // Webhooks
         unary::<wallet::GetActiveWebhookRequest>(),
         // Master cards
+        unary::<wallet::ListCardsRequest>(),
+        download::<wallet::DownloadCardStatementRequest>(),
         // The gateway itself
         local::<admin::GetCredentialRequest>(),
         local::<admin::ListCredentialsRequest>(),

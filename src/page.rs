@@ -17,6 +17,21 @@ const VERSION: u8 = 1;
 const TOKEN_MAX: usize = 1024;
 const KEY_LEN: usize = 32;
 
+/// The longest page QIWI serves.
+pub const ROWS_MAX: usize = 50;
+
+/// How many elements a page may hold: 0 asks for the longest one, more than that means it too.
+///
+/// # Errors
+/// When a request asks for a negative number.
+pub fn size(asked: i32) -> Result<usize, Error> {
+    match usize::try_from(asked) {
+        Ok(0) => Ok(ROWS_MAX),
+        Ok(asked) => Ok(asked.min(ROWS_MAX)),
+        Err(_) => Err(Error::invalid("page_size", "Give 1 to 50, or 0 for the default of 50.")),
+    }
+}
+
 /// Seals and opens page tokens.
 pub struct PageTokens {
     /// The first seals; all open, so that a key can be replaced while old tokens are in use.
@@ -116,6 +131,14 @@ mod tests {
 
     fn tokens() -> PageTokens {
         PageTokens::new(&[[7; 32]], Duration::from_secs(72 * 3600))
+    }
+
+    #[test]
+    fn pages_hold_at_most_fifty_elements() {
+        for (asked, expected) in [(0, 50), (1, 1), (49, 49), (50, 50), (51, 50), (i32::MAX, 50)] {
+            assert_eq!(size(asked).unwrap(), expected, "{asked}");
+        }
+        assert_eq!(size(-1).unwrap_err().reason().name, "REQUEST_INVALID");
     }
 
     #[test]

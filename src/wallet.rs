@@ -6,8 +6,12 @@
 mod check;
 
 pub mod balance;
+pub mod file;
+pub mod history;
 pub mod identification;
+pub mod invoice;
 pub mod limit;
+pub mod master;
 pub mod payment;
 pub mod profile;
 pub mod provider;
