@@ -148,15 +148,6 @@ impl Credentials {
         list
     }
 
-    /// Notes that QIWI accepted a credential or answered 401 to it. Tokens held under no name
-    /// and contents since replaced are ignored. After a 401 the credential counts as rejected
-    /// until its content changes.
-    pub fn report(&self, fingerprint: &Fingerprint, accepted: bool) {
-        if let Some(health) = self.table.load().health.get(fingerprint) {
-            health.note(accepted, SystemTime::now());
-        }
-    }
-
     /// What is known about the credential of this name.
     #[must_use]
     pub fn state(&self, name: &str) -> Option<CredentialState> {

@@ -152,7 +152,7 @@ fn a_token_a_caller_brings_is_checked_and_known_only_by_its_fingerprint() {
 }
 
 #[test]
-fn a_rejected_credential_stays_rejected_until_its_token_changes() {
+fn a_rejection_belongs_to_the_token_not_to_the_name() {
     let dir = Dir::new();
     dir.write("token", "one");
     dir.write("path", "0123456789abcdef");
@@ -161,10 +161,9 @@ fn a_rejected_credential_stays_rejected_until_its_token_changes() {
     let status = || credentials.state("main").unwrap().status;
     let old = credentials.named("main").unwrap();
     assert_eq!(status(), Status::Untried);
-    credentials.report(&old.fingerprint, true);
+    old.report(true);
     assert_eq!(status(), Status::Accepted);
-    credentials.report(&old.fingerprint, false);
-    credentials.report(&old.fingerprint, true);
+    old.report(false);
     assert_eq!(status(), Status::Rejected);
 
     let outcome = credentials.reload();
@@ -186,7 +185,7 @@ fn a_rejected_credential_stays_rejected_until_its_token_changes() {
         "a call in progress ends with what it began with"
     );
     // A late answer to the old token says nothing about the new one.
-    credentials.report(&old.fingerprint, false);
+    old.report(false);
     assert_eq!(status(), Status::Untried);
 }
 

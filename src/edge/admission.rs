@@ -138,15 +138,18 @@ where
     fn call(&mut self, call: Inbound) -> Self::Future {
         let class = call.row.policy.class;
         match self.admission.try_enter(class) {
-            Some(place) => AdmitFuture::Running { inner: self.inner.call(call), _place: place },
+            Some(place) => AdmitFuture {
+                state: State::Running { inner: self.inner.call(call), _place: place },
+            },
             None => {
                 let admission = self.admission.clone();
                 let deadline = call.deadline;
-                AdmitFuture::Waiting {
+                let state = State::Waiting {
                     waiting: Box::pin(async move { admission.enter(class, deadline).await }),
                     service: self.inner.clone(),
                     call: Some(Box::new(call)),
-                }
+                };
+                AdmitFuture { state }
             }
         }
     }
@@ -154,15 +157,22 @@ where
 
 pin_project_lite::pin_project! {
     /// The future of [`Admit`].
-    #[project = AdmitState]
-    pub enum AdmitFuture<S: Service<Inbound>> {
-        /// Not yet in.
+    pub struct AdmitFuture<S: Service<Inbound>> {
+        #[pin]
+        state: State<S>,
+    }
+}
+
+pin_project_lite::pin_project! {
+    #[project = StateNow]
+    enum State<S: Service<Inbound>> {
+        // Not yet in.
         Waiting {
             waiting: Waiting,
             service: S,
             call: Option<Box<Inbound>>,
         },
-        /// In, with the place held.
+        // In, with the place held.
         Running {
             #[pin]
             inner: S::Future,
@@ -177,17 +187,18 @@ where
 {
     type Output = Result<Outbound, Error>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
         loop {
-            let next = match self.as_mut().project() {
-                AdmitState::Running { inner, .. } => return inner.poll(cx),
-                AdmitState::Waiting { waiting, service, call } => {
+            let next = match state.as_mut().project() {
+                StateNow::Running { inner, .. } => return inner.poll(cx),
+                StateNow::Waiting { waiting, service, call } => {
                     let place = std::task::ready!(waiting.as_mut().poll(cx))?;
                     let Some(call) = call.take() else { return Poll::Pending };
-                    AdmitFuture::Running { inner: service.call(*call), _place: place }
+                    State::Running { inner: service.call(*call), _place: place }
                 }
             };
-            self.set(next);
+            state.set(next);
         }
     }
 }
