@@ -332,7 +332,7 @@ impl Call {
                 _ => self
                     .path
                     .iter()
-                    .find(|(of, _)| *of == name)
+                    .find(|(of, value)| *of == name && !matches!(value.as_str(), "" | "." | ".."))
                     .map(|(_, value)| utf8_percent_encode(value, RESERVED).into())
                     .ok_or_else(|| {
                         Error::new(&reason::GATEWAY_PANIC)

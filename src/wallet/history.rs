@@ -127,7 +127,7 @@ impl Operation for pb::ListTransactionsRequest {
                 String::new()
             }
             (Some(id), Some(date)) => {
-                seen.pages.seal(&[&id, &date], &seen.list(&LIST, &filters.name()))
+                seen.pages.seal(&[&id, &date], &seen.list(&LIST, &filters.name()))?
             }
             (None, None) => String::new(),
             // Half of it cannot be continued from, and no token would claim that nothing follows.

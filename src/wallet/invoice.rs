@@ -127,7 +127,7 @@ impl Operation for pb::ListInvoicesRequest {
         let next_page_token = match invoices.last() {
             Some(last) if may_follow => {
                 let wallet = seen.wallet.map_or("", |wallet| wallet.digits());
-                seen.pages.seal(&[&last.invoice_id, wallet], &self.list(seen.pages))
+                seen.pages.seal(&[&last.invoice_id, wallet], &self.list(seen.pages))?
             }
             _ => String::new(),
         };

@@ -30,7 +30,7 @@ fn the_tenth_of_may() -> pb::ListTransactionsRequest {
 fn token(request: &pb::ListTransactionsRequest, next: &[&str]) -> String {
     let wallet = crate::operation::testing::wallet();
     let asking = Asking { wallet: Some(&wallet), pages: pages() };
-    pages().seal(next, &asking.list(&LIST, &request.filters().name()))
+    pages().seal(next, &asking.list(&LIST, &request.filters().name())).unwrap()
 }
 
 #[track_caller]
