@@ -21,12 +21,14 @@ use crate::edge::{Outbound, frame, record};
 use crate::error::{Error, Sent, Undocumented, reason};
 use crate::operation::{Asking, Call, Download, FileHead, Known, Local, Operation, Seen};
 use crate::page::PageTokens;
+use crate::pb::wallet::v1::GetProfileRequest;
 use crate::policy::Route;
 use crate::telemetry::Metrics;
 use crate::upstream::client::{ClientError, Failure, OpenAnswer};
 use crate::upstream::refusal::{Said, explain, missing};
 use crate::upstream::subject::Subject;
 use crate::upstream::{Ask, Upstream};
+use crate::wallet::profile;
 use crate::wallets::Wallets;
 
 /// Most calls that may repair one answer.
@@ -142,11 +144,19 @@ impl Gateway {
         call: Inbound,
     ) -> Result<(http::HeaderMap, Context, T), Error> {
         let Inbound {
-            parts, body, row, deadline, single_attempt, caller, credential, journal, ..
+            parts,
+            body,
+            method,
+            deadline,
+            single_attempt,
+            caller,
+            credential,
+            journal,
+            ..
         } = call;
         let size_max = self.config.grpc.message_max.bytes();
         let request = frame::read(&parts.headers, body, size_max).await?;
-        let cx = Context { row, deadline, single_attempt, caller, credential, journal };
+        let cx = Context { method, deadline, single_attempt, caller, credential, journal };
         Ok((parts.headers, cx, request))
     }
 
@@ -176,7 +186,7 @@ impl Gateway {
         }
         let key = Key {
             credential: cx.credential.as_ref().map_or(0, |of| of.fingerprint.as_u128()),
-            row: cx.row.index_u16(),
+            row: cx.method.index_u16(),
             question: target.into_boxed_str(),
         };
         let freshness = request.freshness().map_err(unsent)?;
@@ -351,7 +361,7 @@ impl Gateway {
         let digest = ring::digest::digest(&ring::digest::SHA256, body);
         let prefix: String =
             digest.as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        self.metrics.undocumented_reply(cx.row.policy.operation);
+        self.metrics.undocumented_reply(cx.method.policy.operation);
         Error::new(&reason::UPSTREAM_MALFORMED).sent(Sent::Yes).http_status(200).log(format!(
             "unreadable body: {} bytes, sha256 {prefix}…, {:?} at line {} column {}",
             body.len(),
@@ -362,7 +372,7 @@ impl Gateway {
     }
 
     fn malformed(&self, cx: &Context, undocumented: &Undocumented, length: usize) -> Error {
-        self.metrics.undocumented_reply(cx.row.policy.operation);
+        self.metrics.undocumented_reply(cx.method.policy.operation);
         Error::new(&reason::UPSTREAM_MALFORMED)
             .sent(Sent::Yes)
             .http_status(200)
@@ -393,20 +403,13 @@ impl Gateway {
         if !route.names_wallet() {
             return Ok(None);
         }
-        let wallet = Box::pin(crate::wallets::owner(self, cx)).await?;
+        let wallet = Box::pin(owner(self, cx)).await?;
         self.wallets.learn(credential.fingerprint, wallet.clone());
         Ok(Some(wallet))
     }
 
     /// One call outside the method's own, for what a method needs to know before it can ask.
-    ///
-    /// # Errors
-    /// As the error table says.
-    pub async fn aside<O: Operation>(
-        &self,
-        cx: &Context,
-        request: &O,
-    ) -> Result<O::Response, Error> {
+    async fn aside<O: Operation>(&self, cx: &Context, request: &O) -> Result<O::Response, Error> {
         let route = route(O::POLICY)?;
         let asking = Asking { wallet: None, pages: &self.pages };
         let question = request.ask(&asking)?;
@@ -451,12 +454,47 @@ impl Gateway {
                 () = tx.closed() => Err(None),
             };
             if let Err(Some(error)) = outcome {
-                let status = record::stream_status(cx.row, &cx.journal, &error);
+                let status = record::stream_status(cx.method, &cx.journal, &error);
                 let _ = tx.send(Err(status)).await;
             }
         });
         Pieces(rx)
     }
+}
+
+/// Asks the profile which wallet a call's token belongs to.
+///
+/// # Errors
+/// `WALLET_UNKNOWN` when the token may not read the profile, else what the profile call failed with.
+async fn owner(gateway: &Gateway, cx: &Context) -> Result<Wallet, Error> {
+    let unknown = || {
+        Error::new(&reason::WALLET_UNKNOWN)
+            .field("wallet", "Name the wallet: the token may not read the profile that would tell.")
+    };
+    let credential = cx.credential.as_ref().ok_or_else(unknown)?;
+    if profile::GET.access.permits(credential.kind, credential.scopes).is_err() {
+        return Err(unknown().sent(Sent::No));
+    }
+    let request = GetProfileRequest {
+        auth_info_enabled: Some(true),
+        contract_info_enabled: Some(true),
+        user_info_enabled: Some(false),
+        ..Default::default()
+    };
+    let profile = match gateway.aside(cx, &request).await {
+        Ok(response) => response.profile,
+        Err(error) if *error.reason() == reason::TOKEN_SCOPE_INSUFFICIENT => {
+            return Err(unknown());
+        }
+        Err(error) => return Err(error),
+    };
+    profile
+        .and_then(|profile| {
+            let contract = profile.contract_info.map(|info| info.contract_id);
+            let person = profile.auth_info.map(|info| info.wallet);
+            [contract, person].into_iter().flatten().find_map(|text| Wallet::parse(&text))
+        })
+        .ok_or_else(unknown)
 }
 
 /// The receiving end of a file.
@@ -531,7 +569,7 @@ fn ask<'a>(
 ) -> Ask<'a> {
     Ask {
         route,
-        class: cx.row.policy.class,
+        class: cx.method.policy.class,
         target,
         body: body.cloned(),
         credential,

@@ -7,6 +7,7 @@
 
 pub mod config;
 
+pub mod method;
 pub mod operation;
 pub mod operations;
 pub mod policy;

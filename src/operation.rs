@@ -78,6 +78,25 @@ pub trait Operation: Message + Default + Send + Sync + 'static {
     fn fill(&self, _response: &mut Self::Response, _part: Self::Response) {}
 }
 
+/// The accessors nearly every request has, from the fields of the same names.
+macro_rules! from_fields {
+    ($($accessor:ident),+) => { $(crate::operation::from_fields!(@ $accessor);)+ };
+    (@ wallet) => {
+        fn wallet(&self) -> &str {
+            &self.wallet
+        }
+    };
+    (@ freshness) => {
+        fn freshness(&self) -> Result<crate::operation::Freshness, crate::error::Error> {
+            crate::operation::Freshness::new(
+                self.max_staleness.as_ref(),
+                self.allow_stale_on_error,
+            )
+        }
+    };
+}
+pub(crate) use from_fields;
+
 /// A method that streams a file.
 pub trait Download: Message + Default + Send + Sync + 'static {
     /// The method's row.

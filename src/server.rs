@@ -242,7 +242,7 @@ impl Service<Inbound> for Dispatch {
     }
 
     fn call(&mut self, call: Inbound) -> Self::Future {
-        call.row.run(Arc::clone(&self.gateway), call)
+        operations::run(Arc::clone(&self.gateway), call)
     }
 }
 
@@ -257,7 +257,7 @@ type Stack = <RecordLayer as Layer<
 
 /// Every service's name, and the empty one that stands for the whole server.
 fn services() -> Vec<&'static str> {
-    let mut names: Vec<_> = operations::all().iter().map(operations::Row::service).collect();
+    let mut names: Vec<_> = operations::all().iter().map(|row| row.service()).collect();
     names.dedup();
     names.push("");
     names

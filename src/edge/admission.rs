@@ -136,7 +136,7 @@ where
     }
 
     fn call(&mut self, call: Inbound) -> Self::Future {
-        let class = call.row.policy.class;
+        let class = call.method.policy.class;
         match self.admission.try_enter(class) {
             Some(place) => AdmitFuture {
                 state: State::Running { inner: self.inner.call(call), _place: place },

@@ -62,13 +62,13 @@ where
 
     fn call(&mut self, mut call: Inbound) -> Self::Future {
         let settings = &self.layer.settings;
-        let class = call.row.policy.class;
+        let class = call.method.policy.class;
         let (default, cap) = match class {
             Class::Money => (settings.money_default, settings.money_max),
             Class::Read | Class::Write => (settings.read_default, settings.read_max),
         };
         // A file takes as long as it takes; its pieces have limits of their own.
-        let default = match call.row.policy.shape {
+        let default = match call.method.policy.shape {
             Shape::Unary => default,
             Shape::ServerStream => cap,
         };

@@ -82,7 +82,7 @@ impl Identities {
     fn identify(&self, call: &mut Inbound) -> Result<(), Error> {
         let headers = &call.parts.headers;
         metadata::check_size(headers, self.metadata_max)?;
-        let policy = call.row.policy;
+        let policy = call.method.policy;
         let caller = self.caller(headers)?;
         if let Some(caller) = &caller
             && !caller.in_group(group_of(policy))

@@ -320,12 +320,12 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let counted = Counted(Arc::clone(&self.in_flight));
         let shared = &self.shared;
-        let Some(row) = operations::find(request.uri().path()) else {
+        let Some(method) = operations::find(request.uri().path()) else {
             return self.other(request, counted);
         };
         let (parts, body) = request.into_parts();
-        let money = row.policy.class == Class::Money;
-        let span = shared.tracing.server_span(row.policy.rpc, &parts.headers, money);
+        let money = method.policy.class == Class::Money;
+        let span = shared.tracing.server_span(method.policy.rpc, &parts.headers, money);
         let journal = Arc::new(Journal::new(metadata::request_id(&parts.headers), span));
         let arrival = Instant::now();
         let call = Inbound {
@@ -333,7 +333,7 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
             single_attempt: parts.headers.contains_key("grpc-previous-rpc-attempts"),
             parts,
             body,
-            row,
+            method,
             arrival,
             deadline: arrival,
             caller: None,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use crate::credentials::Scopes;
 use crate::error::{Error, Undocumented, reason};
 use crate::money::{Amount, Text};
-use crate::operation::{Asking, Call, Freshness, Operation, Seen};
+use crate::operation::{Asking, Call, Operation, Seen, from_fields};
 use crate::page;
 use crate::pb::r#type::v1 as types;
 use crate::pb::wallet::v1 as pb;
@@ -80,9 +80,7 @@ impl Operation for pb::ListTransactionsRequest {
     type Reply<'a> = History<'a>;
     type Response = pb::ListTransactionsResponse;
 
-    fn wallet(&self) -> &str {
-        &self.wallet
-    }
+    from_fields!(wallet);
 
     fn ask(&self, asking: &Asking<'_>) -> Result<Call, Error> {
         let rows = page::size(self.page_size)?;
@@ -157,9 +155,7 @@ impl Operation for pb::GetTransactionRequest {
     type Reply<'a> = Transaction<'a>;
     type Response = pb::GetTransactionResponse;
 
-    fn freshness(&self) -> Result<Freshness, Error> {
-        Freshness::new(self.max_staleness.as_ref(), self.allow_stale_on_error)
-    }
+    from_fields!(freshness);
 
     fn ask(&self, _: &Asking<'_>) -> Result<Call, Error> {
         Ok(Call::new()
@@ -190,13 +186,7 @@ impl Operation for pb::GetStatisticsRequest {
     type Reply<'a> = Totals<'a>;
     type Response = pb::GetStatisticsResponse;
 
-    fn wallet(&self) -> &str {
-        &self.wallet
-    }
-
-    fn freshness(&self) -> Result<Freshness, Error> {
-        Freshness::new(self.max_staleness.as_ref(), self.allow_stale_on_error)
-    }
+    from_fields!(wallet, freshness);
 
     fn ask(&self, _: &Asking<'_>) -> Result<Call, Error> {
         let filters = Filters {

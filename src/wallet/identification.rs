@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::credentials::Scopes;
 use crate::error::{Error, Undocumented, reason};
 use crate::money::Text;
-use crate::operation::{Asking, Call, Freshness, Operation, Seen};
+use crate::operation::{Asking, Call, Operation, Seen, from_fields};
 use crate::pb::wallet::v1 as pb;
 use crate::policy::{Access, Area, Class, Lifetime, NotFound, Policy, Route, Shape};
 
@@ -60,13 +60,7 @@ impl Operation for pb::GetIdentificationRequest {
     type Reply<'a> = Identification<'a>;
     type Response = pb::GetIdentificationResponse;
 
-    fn wallet(&self) -> &str {
-        &self.wallet
-    }
-
-    fn freshness(&self) -> Result<Freshness, Error> {
-        Freshness::new(self.max_staleness.as_ref(), self.allow_stale_on_error)
-    }
+    from_fields!(wallet, freshness);
 
     fn ask(&self, _: &Asking<'_>) -> Result<Call, Error> {
         Ok(Call::new())
@@ -89,9 +83,7 @@ impl Operation for pb::GetDowngradeOperationRequest {
     type Reply<'a> = Downgrade<'a>;
     type Response = pb::GetDowngradeOperationResponse;
 
-    fn wallet(&self) -> &str {
-        &self.wallet
-    }
+    from_fields!(wallet);
 
     fn ask(&self, _: &Asking<'_>) -> Result<Call, Error> {
         let id = self.downgrade_operation_id.as_str();

@@ -10,7 +10,7 @@ use super::check::Checks;
 use crate::credentials::Scopes;
 use crate::error::{Error, Undocumented};
 use crate::money::{Number, Text, currency_code};
-use crate::operation::{Asking, Call, Freshness, Operation, Seen};
+use crate::operation::{Asking, Call, Operation, Seen, from_fields};
 use crate::pb::r#type::v1::Money;
 use crate::pb::wallet::v1 as pb;
 use crate::policy::{Access, Area, Class, Lifetime, Policy, Route, Shape};
@@ -60,13 +60,7 @@ impl Operation for pb::ListLimitsRequest {
     type Reply<'a> = Limits<'a>;
     type Response = pb::ListLimitsResponse;
 
-    fn wallet(&self) -> &str {
-        &self.wallet
-    }
-
-    fn freshness(&self) -> Result<Freshness, Error> {
-        Freshness::new(self.max_staleness.as_ref(), self.allow_stale_on_error)
-    }
+    from_fields!(wallet, freshness);
 
     fn ask(&self, _: &Asking<'_>) -> Result<Call, Error> {
         let mut checks = Checks::default();
@@ -106,13 +100,7 @@ impl Operation for pb::GetP2pPaymentCountLimitRequest {
     type Reply<'a> = P2pCount<'a>;
     type Response = pb::GetP2pPaymentCountLimitResponse;
 
-    fn wallet(&self) -> &str {
-        &self.wallet
-    }
-
-    fn freshness(&self) -> Result<Freshness, Error> {
-        Freshness::new(self.max_staleness.as_ref(), self.allow_stale_on_error)
-    }
+    from_fields!(wallet, freshness);
 
     fn ask(&self, _: &Asking<'_>) -> Result<Call, Error> {
         Ok(Call::new())

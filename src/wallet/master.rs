@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use crate::credentials::Scopes;
 use crate::error::{Error, Undocumented, reason};
-use crate::operation::{Asking, Call, Download, FileHead, Freshness, Operation, Seen};
+use crate::operation::{Asking, Call, Download, FileHead, Operation, Seen, from_fields};
 use crate::pb::wallet::v1 as pb;
 use crate::pb::wallet::v1::download_card_statement_response::Payload;
 use crate::policy::{Access, Area, Class, Lifetime, NotFound, Policy, Route, Shape};
@@ -60,9 +60,7 @@ impl Operation for pb::ListCardsRequest {
     type Reply<'a> = Vec<Card<'a>>;
     type Response = pb::ListCardsResponse;
 
-    fn freshness(&self) -> Result<Freshness, Error> {
-        Freshness::new(self.max_staleness.as_ref(), self.allow_stale_on_error)
-    }
+    from_fields!(freshness);
 
     fn ask(&self, _: &Asking<'_>) -> Result<Call, Error> {
         Ok(Call::new())
@@ -90,9 +88,7 @@ impl Download for pb::DownloadCardStatementRequest {
     const POLICY: &'static Policy = &STATEMENT;
     type Item = pb::DownloadCardStatementResponse;
 
-    fn wallet(&self) -> &str {
-        &self.wallet
-    }
+    from_fields!(wallet);
 
     fn ask(&self, _: &Asking<'_>) -> Result<Call, Error> {
         let digits = self.card_id.bytes().all(|byte| byte.is_ascii_digit());

@@ -7,7 +7,7 @@ use super::check::Checks;
 use crate::credentials::Scopes;
 use crate::error::{Error, Undocumented, reason};
 use crate::money::{Number, Text, currency_code};
-use crate::operation::{Asking, Call, Freshness, Operation, Seen};
+use crate::operation::{Asking, Call, Operation, Seen, from_fields};
 use crate::pb::r#type::v1::Money;
 use crate::pb::wallet::v1 as pb;
 use crate::policy::{Access, Area, Class, Lifetime, NotFound, Policy, Route, Shape, Verb};
@@ -110,9 +110,7 @@ impl Operation for pb::ListExchangeRatesRequest {
     type Reply<'a> = CrossRates<'a>;
     type Response = pb::ListExchangeRatesResponse;
 
-    fn freshness(&self) -> Result<Freshness, Error> {
-        Freshness::new(self.max_staleness.as_ref(), self.allow_stale_on_error)
-    }
+    from_fields!(freshness);
 
     fn ask(&self, _: &Asking<'_>) -> Result<Call, Error> {
         Ok(Call::new())

@@ -9,7 +9,7 @@ use super::check::{Checks, is_digits};
 use crate::credentials::Scopes;
 use crate::error::{Error, Undocumented, reason};
 use crate::money::Text;
-use crate::operation::{Asking, Call, Freshness, Operation, Seen};
+use crate::operation::{Asking, Call, Operation, Seen, from_fields};
 use crate::pb::wallet::v1 as pb;
 use crate::policy::{Access, Area, Class, Lifetime, NotFound, Policy, Route, Shape, Verb};
 
@@ -76,9 +76,7 @@ impl Operation for pb::SearchProvidersRequest {
     type Reply<'a> = Found<'a>;
     type Response = pb::SearchProvidersResponse;
 
-    fn freshness(&self) -> Result<Freshness, Error> {
-        Freshness::new(self.max_staleness.as_ref(), self.allow_stale_on_error)
-    }
+    from_fields!(freshness);
 
     fn ask(&self, _: &Asking<'_>) -> Result<Call, Error> {
         let mut checks = Checks::default();
@@ -107,9 +105,7 @@ impl Operation for pb::ResolveMobileProviderRequest {
     type Reply<'a> = Operators<'a>;
     type Response = pb::ResolveMobileProviderResponse;
 
-    fn freshness(&self) -> Result<Freshness, Error> {
-        Freshness::new(self.max_staleness.as_ref(), self.allow_stale_on_error)
-    }
+    from_fields!(freshness);
 
     fn ask(&self, _: &Asking<'_>) -> Result<Call, Error> {
         let phone = self.phone_number.strip_prefix('+').unwrap_or(&self.phone_number);

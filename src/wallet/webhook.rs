@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::credentials::Scopes;
 use crate::error::{Error, Undocumented, reason};
 use crate::money::Text;
-use crate::operation::{Asking, Call, Freshness, Operation, Seen};
+use crate::operation::{Asking, Call, Operation, Seen, from_fields};
 use crate::pb::wallet::v1 as pb;
 use crate::policy::{Access, Area, Class, Lifetime, NotFound, Policy, Route, Shape};
 
@@ -37,9 +37,7 @@ impl Operation for pb::GetActiveWebhookRequest {
     type Reply<'a> = Hook<'a>;
     type Response = pb::GetActiveWebhookResponse;
 
-    fn freshness(&self) -> Result<Freshness, Error> {
-        Freshness::new(self.max_staleness.as_ref(), self.allow_stale_on_error)
-    }
+    from_fields!(freshness);
 
     fn ask(&self, _: &Asking<'_>) -> Result<Call, Error> {
         Ok(Call::new())
