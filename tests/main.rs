@@ -1,1 +1,64 @@
-fn main() {}
+//! The gateway as a whole: the real server, a scripted upstream, real clients.
+//!
+//! One test binary; every module below has one line that says what belongs into it. Unit tests and
+//! tests of mappings stand beside the code they test.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
+#![allow(unreachable_pub, missing_docs)]
+
+/// The gateway, the upstream, clients and readers of errors that all of these share.
+mod support;
+
+/// The table of RPCs and the compiled contract say the same.
+mod policy;
+
+/// Rules of the source text that no compiler checks.
+mod tidy;
+
+/// Generated pages under `docs/` are what the code generates.
+mod docs;
+
+/// Areas of the wallet: what leaves on the wire and what a caller gets, from QIWI's own examples.
+mod wallet {
+    mod balance;
+    mod profile;
+}
+
+/// Behaviour that is the same for every method.
+mod behaviour {
+    /// How many calls are taken at once, and what the others are told.
+    mod admission;
+    /// Leaving a failing upstream alone.
+    mod breaker;
+    /// Answers kept for a while, and one question at a time.
+    mod cache;
+    /// Nothing secret or personal in logs, traces, metrics and errors.
+    mod canary;
+    /// Starting, and saying all that is wrong instead of starting.
+    mod config;
+    /// Leaving a wallet alone after QIWI said "too many requests".
+    mod cooldown;
+    /// Whose rights a call has.
+    mod credentials;
+    /// Time, and telling about its end in time.
+    mod deadline;
+    /// Stopping without losing a call.
+    mod drain;
+    /// Every row of the error tables.
+    mod errors;
+    /// Garbage, other protocols, silence.
+    mod hostile;
+    /// Staying below QIWI's limit of requests.
+    mod limit;
+    /// Every RPC with every set of rights.
+    mod matrix;
+    /// Keys of a call's metadata, sizes, encodings.
+    mod metadata;
+    /// What a client learns of the contract without having it, and health.
+    mod reflection;
+    /// Repeating what may be repeated.
+    mod retry;
+    /// Files in pieces.
+    mod streams;
+    /// Spans, metrics and summary lines of a call.
+    mod telemetry;
+}

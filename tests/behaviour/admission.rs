@@ -1,0 +1,146 @@
+//! Places: what does not fit is refused at once and told to come back soon.
+
+use std::time::Duration;
+
+use qiwi_gateway::config::{Config, Percent};
+use qiwi_gateway::pb::wallet::v1 as pb;
+use tonic::Code;
+
+use crate::support::*;
+
+fn five_places(config: &mut Config) {
+    config.admission.in_flight_max = 5;
+    config.admission.money_reserve_percent = Percent(20);
+    config.admission.wait_max = Duration::from_millis(20);
+}
+
+#[tokio::test]
+async fn reads_beyond_the_places_are_refused_before_qiwi_is_asked() {
+    let fake = Fake::always(balance_answer().after(Duration::from_millis(300))).await;
+    let gateway = Setup::new(&fake).set(five_places).start().await;
+    let channel = gateway.channel().await;
+    let calls = (0..20).map(|_| {
+        let channel = channel.clone();
+        tokio::spawn(async move {
+            let ask = Ask::with(MAIN).within(Duration::from_secs(5));
+            let reply =
+                ask.unary::<_, pb::ListBalancesResponse>(&channel, BALANCES, fresh_balances());
+            reply.await.map_err(|status| told(&status))
+        })
+    });
+    let (mut answered, mut refused) = (0, 0);
+    for call in calls.collect::<Vec<_>>() {
+        match call.await.unwrap() {
+            Ok(_) => answered += 1,
+            Err(told) => {
+                assert_eq!((told.code, &*told.reason), (Code::Unavailable, "GATEWAY_OVERLOADED"));
+                assert_eq!(told.info("upstreamSent"), Some("no"));
+                let delay = told.retry().unwrap();
+                let expected = Duration::from_millis(50)..=Duration::from_millis(250);
+                assert!(expected.contains(&delay), "{delay:?}");
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((answered, refused), (4, 16), "one place of five is kept for payments");
+    assert_eq!((fake.count(), fake.in_flight_max()), (4, 4));
+    assert_eq!(gateway.metric("qiwi_shed_total", &[]).await, 16);
+}
+
+#[tokio::test]
+async fn a_place_is_given_back_whatever_became_of_the_call() {
+    let fake = Fake::always(Answer::new(500, "")).await;
+    let gateway = Setup::new(&fake).set(five_places).start().await;
+    let channel = gateway.channel().await;
+    for status in [500, 400, 200, 404] {
+        fake.now_always(Answer::new(status, ""));
+        for _ in 0..10 {
+            let ask = Ask::with(MAIN);
+            let reply =
+                ask.unary::<_, pb::ListBalancesResponse>(&channel, BALANCES, fresh_balances());
+            let told = told(&reply.await.unwrap_err());
+            assert_ne!(told.reason, "GATEWAY_OVERLOADED");
+        }
+    }
+    // Callers that leave give theirs back as well.
+    fake.now_always(balance_answer().after(Duration::from_secs(5)));
+    for _ in 0..10 {
+        let ask = Ask::with(MAIN);
+        let call = ask.unary::<_, pb::ListBalancesResponse>(&channel, BALANCES, fresh_balances());
+        let _ = tokio::time::timeout(Duration::from_millis(15), call).await;
+    }
+    fake.now_always(balance_answer());
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let ask = Ask::with(MAIN);
+    let reply = ask.unary::<_, pb::ListBalancesResponse>(&channel, BALANCES, fresh_balances());
+    reply.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_short_wait_gets_the_place_that_is_freed() {
+    let fake = Fake::always(balance_answer().after(Duration::from_millis(60))).await;
+    let gateway = Setup::new(&fake)
+        .set(five_places)
+        .set(|config| config.admission.wait_max = Duration::from_secs(1))
+        .start()
+        .await;
+    let channel = gateway.channel().await;
+    let calls = (0..8).map(|_| {
+        let channel = channel.clone();
+        tokio::spawn(async move {
+            let ask = Ask::with(MAIN);
+            ask.unary::<_, pb::ListBalancesResponse>(&channel, BALANCES, fresh_balances()).await
+        })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        call.await.unwrap().unwrap();
+    }
+    assert!(fake.in_flight_max() <= 4);
+}
+
+#[tokio::test]
+async fn a_full_gateway_still_answers_its_probes() {
+    let fake = Fake::always(balance_answer().after(Duration::from_millis(400))).await;
+    let gateway = Setup::new(&fake).set(five_places).start().await;
+    let channel = gateway.channel().await;
+    let busy: Vec<_> = (0..4)
+        .map(|_| {
+            let channel = channel.clone();
+            tokio::spawn(async move {
+                let ask = Ask::with(MAIN);
+                ask.unary::<_, pb::ListBalancesResponse>(&channel, BALANCES, fresh_balances()).await
+            })
+        })
+        .collect();
+    until("all places are taken", || fake.in_flight() == 4).await;
+    let check = Ask::default().raw(&channel, "grpc.health.v1.Health/Check", Vec::new()).await;
+    assert_eq!(check.unwrap().into_inner().as_ref(), [8, 1], "SERVING");
+    assert_eq!(gateway.admin("/readyz").await.0, 200);
+    for call in busy {
+        call.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn no_host_gets_more_requests_at_once_than_it_has_places() {
+    let fake = Fake::always(balance_answer().after(Duration::from_millis(40))).await;
+    let gateway = Setup::new(&fake)
+        .set(|config| {
+            config.upstream.in_flight_max = 3;
+            config.admission.wait_max = Duration::from_secs(2);
+        })
+        .start()
+        .await;
+    let channel = gateway.channel().await;
+    let calls = (0..12).map(|_| {
+        let channel = channel.clone();
+        tokio::spawn(async move {
+            let ask = Ask::with(MAIN).within(Duration::from_secs(20));
+            ask.unary::<_, pb::ListBalancesResponse>(&channel, BALANCES, fresh_balances()).await
+        })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        call.await.unwrap().unwrap();
+    }
+    assert_eq!(fake.in_flight_max(), 3);
+}

@@ -1,0 +1,203 @@
+//! The real gateway inside a test, on free ports, with everything it logs kept.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use qiwi_gateway::config::{BaseUrl, Config, CredentialConfig, Variable};
+use qiwi_gateway::credentials::{Kind, Wallet};
+use qiwi_gateway::operations;
+use qiwi_gateway::server::{Server, StartError};
+use qiwi_gateway::telemetry::{self, LogOutput, MemoryLog, Telemetry, TelemetrySettings};
+use tonic::transport::{Channel, Endpoint};
+
+use super::fake::Fake;
+
+/// The wallet of the credential `main`.
+pub const WALLET: &str = "79990000001";
+/// The token of the credential `main`.
+pub const TOKEN: &str = "token-of-main";
+/// The metadata of a call with the credential `main`.
+pub const MAIN: &[(&str, &str)] = &[("x-qiwi-credential", "main")];
+
+/// A gateway about to be started.
+pub struct Setup {
+    pub config: Config,
+    pub env: BTreeMap<String, String>,
+    pub telemetry: TelemetrySettings,
+}
+
+/// A running gateway.
+pub struct Gateway {
+    server: Option<Server>,
+    address: SocketAddr,
+    admin: SocketAddr,
+    telemetry: Option<Telemetry>,
+    log: MemoryLog,
+    _installed: tracing::dispatcher::DefaultGuard,
+}
+
+impl Setup {
+    /// A gateway in front of `fake`, with the credential `main`.
+    ///
+    /// Breakers stay closed and repeats are quick and unlimited, so that only the tests about
+    /// those meet them.
+    pub fn new(fake: &Fake) -> Self {
+        Self::at(&fake.url()).credential("main", Kind::Wallet, Some(WALLET), TOKEN)
+    }
+
+    /// A gateway in front of this address, without credentials.
+    pub fn at(url: &str) -> Self {
+        let base = BaseUrl::parse(url).expect("a base URL");
+        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut config = Config::default();
+        config.grpc.listen = free;
+        config.admin.listen = free;
+        config.upstream.edge_url = base.clone();
+        config.upstream.site_url = base.clone();
+        config.upstream.bill_url = base;
+        config.breaker.consecutive_failures = 1000;
+        config.breaker.samples_min = 1_000_000;
+        config.retry.budget_floor_per_second = 1000;
+        config.retry.backoff_base = Duration::from_millis(1);
+        config.retry.backoff_max = Duration::from_millis(2);
+        config.drain.lame_duck = Duration::ZERO;
+        config.drain.grace = Duration::from_secs(5);
+        let telemetry = TelemetrySettings {
+            methods: operations::all().iter().map(|row| row.policy.rpc).collect(),
+            ..TelemetrySettings::default()
+        };
+        Self { config, env: BTreeMap::new(), telemetry }
+    }
+
+    /// Changes the configuration.
+    pub fn set(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Adds a credential with this secret.
+    pub fn credential(
+        mut self,
+        name: &str,
+        kind: Kind,
+        wallet: Option<&str>,
+        secret: &str,
+    ) -> Self {
+        let variable = format!("SECRET_OF_{name}");
+        self.env.insert(variable.clone(), secret.to_owned());
+        let variable = Some(Variable(variable));
+        let bearer = matches!(kind, Kind::Wallet | Kind::Information);
+        let (token_env, secret_env) = if bearer { (variable, None) } else { (None, variable) };
+        let credential = CredentialConfig {
+            kind,
+            wallet: wallet.and_then(Wallet::parse),
+            token_env,
+            secret_env,
+            ..CredentialConfig::default()
+        };
+        self.config.credentials.insert(name.to_owned(), credential);
+        self
+    }
+
+    /// Logs everything, libraries included.
+    pub fn log_all(mut self) -> Self {
+        self.telemetry.log_filter = "trace".to_owned();
+        self
+    }
+
+    /// Starts it, or says why not.
+    pub async fn try_start(self) -> Result<Gateway, StartError> {
+        let Self { config, env, telemetry } = self;
+        let log = MemoryLog::default();
+        let settings =
+            TelemetrySettings { log_output: LogOutput::Memory(log.clone()), ..telemetry };
+        let telemetry = telemetry::init(&settings).expect("telemetry starts");
+        // Of this thread only, so that every test under `cargo test` has its own; the tests run on
+        // one thread each.
+        let installed = telemetry.install_local();
+        let server = Server::start(config, &telemetry, |name| env.get(name).cloned()).await?;
+        Ok(Gateway {
+            address: server.grpc_address(),
+            admin: server.admin_address(),
+            server: Some(server),
+            telemetry: Some(telemetry),
+            log,
+            _installed: installed,
+        })
+    }
+
+    /// Starts it.
+    pub async fn start(self) -> Gateway {
+        self.try_start().await.unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+impl Gateway {
+    /// Where gRPC is served.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A connection of its own.
+    pub async fn channel(&self) -> Channel {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).unwrap();
+        endpoint.connect().await.unwrap()
+    }
+
+    /// Everything logged so far.
+    pub fn log(&self) -> String {
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.flush(Duration::from_secs(2));
+        }
+        self.log.contents()
+    }
+
+    /// The summary lines of calls so far.
+    pub fn summaries(&self) -> Vec<serde_json::Value> {
+        self.lines().into_iter().filter(|line| line["target"] == "qiwi_gateway::call").collect()
+    }
+
+    /// The log lines so far; each is one JSON object.
+    pub fn lines(&self) -> Vec<serde_json::Value> {
+        let log = self.log();
+        log.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+
+    /// All metrics in the text format, as an operator gets them.
+    pub async fn metrics(&self) -> String {
+        let (status, body) = self.admin("/metrics").await;
+        assert_eq!(status, 200);
+        body
+    }
+
+    /// The sum of a metric over the series whose labels contain all of `labels`.
+    pub async fn metric(&self, name: &str, labels: &[&str]) -> u64 {
+        let text = self.metrics().await;
+        let series = text.lines().filter(|line| {
+            line.split(['{', ' ']).next() == Some(name)
+                && labels.iter().all(|label| line.contains(label))
+        });
+        let values = series.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap());
+        values.sum()
+    }
+
+    /// Status and body of a path of the admin listener.
+    pub async fn admin(&self, path: &str) -> (u16, String) {
+        super::http_get(self.admin, path).await
+    }
+
+    /// Stops it in the orderly way and waits for the end.
+    pub async fn stop(mut self) -> Stopped {
+        let server = self.server.take().expect("stopped once");
+        server.shutdown(std::future::pending()).await;
+        let telemetry = self.telemetry.take().expect("stopped once");
+        telemetry.shutdown(Duration::from_secs(5)).await;
+        Stopped { log: self.log.contents() }
+    }
+}
+
+/// What is left of a gateway.
+pub struct Stopped {
+    pub log: String,
+}
