@@ -12,6 +12,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -34,9 +35,17 @@ pub struct Key {
     pub question: Box<str>,
 }
 
-/// An encoded reply and its age.
+/// The newest encoded reply and its age.
+///
+/// Replaced in place: entering something into moka costs as much as the rest of the cache
+/// together, and callers who always ask afresh would pay it every time.
 #[derive(Debug)]
 struct Entry {
+    newest: ArcSwap<Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
     frame: Bytes,
     fetched: Instant,
 }
@@ -60,16 +69,18 @@ pub struct AnswerCache {
     flights: Mutex<HashMap<Key, watch::Receiver<Option<Outcome>>>>,
     hard: Duration,
     enabled: bool,
+    patience: Duration,
 }
 
 impl AnswerCache {
-    /// An empty cache.
-    pub fn new(settings: &config::Cache) -> Self {
+    /// An empty cache whose questions have `patience` to be answered, at least.
+    pub fn new(settings: &config::Cache, patience: Duration) -> Self {
         let entries = moka::future::Cache::builder()
             .max_capacity(settings.capacity.get())
             .weigher(|key: &Key, entry: &Arc<Entry>| {
                 // 200 bytes for what the maps keep beside key and frame.
-                u32::try_from(entry.frame.len() + key.question.len() + 200).unwrap_or(u32::MAX)
+                u32::try_from(entry.newest.load().frame.len() + key.question.len() + 200)
+                    .unwrap_or(u32::MAX)
             })
             .time_to_live(settings.hard_ttl)
             .build();
@@ -78,12 +89,15 @@ impl AnswerCache {
             flights: Mutex::default(),
             hard: settings.hard_ttl,
             enabled: settings.enabled,
+            patience,
         }
     }
 
     /// Answers from the cache, or asks by `load`.
     ///
-    /// `load` runs in its own task with its own deadline; the caller waits until `deadline`.
+    /// The caller waits until `deadline`. `load` is told its own deadline: the same where it runs for
+    /// this caller alone, a later one where others may join, since the one who asked first may be
+    /// the most impatient.
     ///
     /// # Errors
     /// The error of the question, or `DEADLINE_EXCEEDED` when the wait is over before it.
@@ -93,7 +107,7 @@ impl AnswerCache {
         lifetime: Duration,
         freshness: Freshness,
         deadline: Instant,
-        load: impl FnOnce() -> F,
+        load: impl FnOnce(Instant) -> F,
     ) -> Result<(Loaded, CacheOutcome), Error>
     where
         F: Future<Output = Outcome> + Send + 'static,
@@ -106,7 +120,7 @@ impl AnswerCache {
         let kept = if accepted.is_zero() && !freshness.stale_on_error {
             None
         } else {
-            self.entries.get(&key).await
+            self.entries.get(&key).await.map(|entry| entry.newest.load_full())
         };
         if let Some(entry) = &kept
             && !accepted.is_zero()
@@ -118,9 +132,10 @@ impl AnswerCache {
             ));
         }
         let outcome = if accepted.is_zero() {
-            self.load(key, load()).await
+            Box::pin(self.load(key, load(deadline))).await
         } else {
-            let flight = self.flight(key, load);
+            let until = deadline.max(Instant::now() + self.patience);
+            let flight = self.flight(key, || load(until));
             match tokio::time::timeout_at(deadline, landed(flight)).await {
                 Ok(outcome) => outcome,
                 Err(_) => {
@@ -165,8 +180,14 @@ impl AnswerCache {
         let fetched = Instant::now();
         let loaded = load.await?;
         if self.enabled && loaded.keep {
-            let entry = Arc::new(Entry { frame: loaded.frame.clone(), fetched });
-            self.entries.insert(key, entry).await;
+            let kept = Arc::new(Kept { frame: loaded.frame.clone(), fetched });
+            match self.entries.get(&key).await {
+                Some(entry) => entry.newest.store(kept),
+                None => {
+                    let entry = Arc::new(Entry { newest: ArcSwap::new(kept) });
+                    self.entries.insert(key, entry).await;
+                }
+            }
         }
         Ok(loaded)
     }
@@ -236,7 +257,10 @@ mod tests {
 
     impl Fake {
         fn new() -> Self {
-            let cache = Arc::new(AnswerCache::new(&crate::config::Config::default().cache));
+            let cache = Arc::new(AnswerCache::new(
+                &crate::config::Config::default().cache,
+                Duration::from_secs(10),
+            ));
             Self { cache, asked: Arc::default() }
         }
 
@@ -249,7 +273,7 @@ mod tests {
             let key = Key { credential: 1, row: 0, question: "/x".into() };
             let deadline = Instant::now() + Duration::from_secs(5);
             self.cache
-                .read(key, LIFETIME, freshness, deadline, || async move {
+                .read(key, LIFETIME, freshness, deadline, |_| async move {
                     asked.fetch_add(1, Ordering::SeqCst);
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     result.map_err(Error::new)?;

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::credentials::{Caller, Credential};
-use crate::operations::Row;
+use crate::method::Method;
 use crate::telemetry::{SpanHandle, TraceText};
 
 /// A call as the layers of the inbound edge pass it on, each filling in what it is there for.
@@ -19,8 +19,8 @@ pub struct Inbound {
     pub parts: Parts,
     /// The body, not yet read.
     pub body: Incoming,
-    /// The method's row.
-    pub row: &'static Row,
+    /// Which method it calls.
+    pub method: &'static Method,
     /// When the last byte of the request head was read.
     pub arrival: Instant,
     /// When the gateway gives up by itself; set by the deadline layer.
@@ -37,8 +37,8 @@ pub struct Inbound {
 
 /// What a call needs to know about itself once its body is read.
 pub struct Context {
-    /// The method's row.
-    pub row: &'static Row,
+    /// Which method it calls.
+    pub method: &'static Method,
     /// When the gateway gives up by itself.
     pub deadline: Instant,
     /// One attempt only.
@@ -143,6 +143,14 @@ impl Journal {
             Some(span) => span.attempt(verb, template, host, port, resend),
             // A question that outlived the call that asked it first.
             None => SpanHandle::none(),
+        }
+    }
+
+    /// Runs `f` with the call's span as the current one, so that exported log lines carry its ids.
+    pub fn in_span<T>(&self, f: impl FnOnce() -> T) -> T {
+        match &*self.span.lock() {
+            Some(span) => span.in_scope(f),
+            None => f(),
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -21,12 +21,14 @@ use crate::edge::{Outbound, frame, record};
 use crate::error::{Error, Sent, Undocumented, reason};
 use crate::operation::{Asking, Call, Download, FileHead, Known, Local, Operation, Seen};
 use crate::page::PageTokens;
+use crate::pb::wallet::v1::GetProfileRequest;
 use crate::policy::Route;
 use crate::telemetry::Metrics;
 use crate::upstream::client::{ClientError, Failure, OpenAnswer};
-use crate::upstream::refusal::{Said, explain};
+use crate::upstream::refusal::{Said, explain, missing};
 use crate::upstream::subject::Subject;
 use crate::upstream::{Ask, Upstream};
+use crate::wallet::profile;
 use crate::wallets::Wallets;
 
 /// Most calls that may repair one answer.
@@ -35,6 +37,8 @@ const REPAIRS_MAX: usize = 8;
 const FILE_CHUNKS_WAITING: usize = 4;
 /// Size of the pieces of a file.
 const FILE_CHUNK: usize = 64 * 1024;
+/// Enough of a file to know its kind, and most often the whole of an error body in its place.
+const FILE_START: usize = 1024;
 
 /// What all calls share.
 pub struct Gateway {
@@ -61,7 +65,7 @@ impl Gateway {
     ) -> Result<Self, ClientError> {
         Ok(Self {
             upstream: Upstream::new(&config, &metrics, ca)?,
-            cache: Arc::new(AnswerCache::new(&config.cache)),
+            cache: Arc::new(AnswerCache::new(&config.cache, config.deadline.read_default)),
             credentials,
             wallets: Wallets::new(),
             pages,
@@ -91,7 +95,11 @@ impl Gateway {
     /// As the error table says.
     pub async fn local<L: Local>(self: Arc<Self>, call: Inbound) -> Result<Outbound, Error> {
         let (headers, cx, request) = self.read::<L>(call).await?;
-        let known = Known { credentials: &self.credentials, caller: cx.caller.as_deref() };
+        let known = Known {
+            credentials: &self.credentials,
+            wallets: &self.wallets,
+            caller: cx.caller.as_deref(),
+        };
         Ok(frame::reply(&headers, frame::encode(&request.answer(&known)?)))
     }
 
@@ -104,12 +112,14 @@ impl Gateway {
         let route = route(D::POLICY)?;
         let wallet = self.wallet_for(&cx, route, request.wallet()).await?;
         let asking = Asking { wallet: wallet.as_ref(), pages: &self.pages };
-        let question = request.ask(&asking)?;
+        let question = request.ask(&asking).map_err(unsent)?;
         let mut answer = self.open(&cx, route, &question, wallet.as_ref()).await?;
-        let start = next_chunk(&mut answer, cx.deadline).await?.unwrap_or_default();
+        let fetch_time = prost_types::Timestamp::from(SystemTime::now());
+        let start = beginning(&mut answer, cx.deadline).await?;
         let head = FileHead {
             content_type: answer.content_type.as_deref(),
             length: answer.length,
+            fetch_time,
             start: &start,
         };
         if head.length.is_some_and(|length| length > self.config.upstream.file_max.get()) {
@@ -134,11 +144,19 @@ impl Gateway {
         call: Inbound,
     ) -> Result<(http::HeaderMap, Context, T), Error> {
         let Inbound {
-            parts, body, row, deadline, single_attempt, caller, credential, journal, ..
+            parts,
+            body,
+            method,
+            deadline,
+            single_attempt,
+            caller,
+            credential,
+            journal,
+            ..
         } = call;
         let size_max = self.config.grpc.message_max.bytes();
         let request = frame::read(&parts.headers, body, size_max).await?;
-        let cx = Context { row, deadline, single_attempt, caller, credential, journal };
+        let cx = Context { method, deadline, single_attempt, caller, credential, journal };
         Ok((parts.headers, cx, request))
     }
 
@@ -150,11 +168,11 @@ impl Gateway {
         let route = route(O::POLICY)?;
         let wallet = self.wallet_for(&cx, route, request.wallet()).await?;
         let asking = Asking { wallet: wallet.as_ref(), pages: &self.pages };
-        let question = request.ask(&asking)?;
+        let question = request.ask(&asking).map_err(unsent)?;
         let Some(lifetime) = O::POLICY.cache.resolve(&self.config.cache) else {
             let deadline = cx.deadline;
             let wallet = wallet.as_ref();
-            let loaded = self.fetch(&cx, &request, &question, wallet, deadline).await?;
+            let loaded = Box::pin(self.fetch(&cx, &request, &question, wallet, deadline)).await?;
             return Ok(loaded.frame);
         };
         let mut target = question.target(route, wallet.as_ref())?;
@@ -168,20 +186,17 @@ impl Gateway {
         }
         let key = Key {
             credential: cx.credential.as_ref().map_or(0, |of| of.fingerprint.as_u128()),
-            row: cx.row.index_u16(),
+            row: cx.method.index_u16(),
             question: target.into_boxed_str(),
         };
-        let freshness = request.freshness()?;
+        let freshness = request.freshness().map_err(unsent)?;
         let deadline = cx.deadline;
         let result = self
             .cache
-            .read(key, lifetime, freshness, deadline, || {
+            .read(key, lifetime, freshness, deadline, |deadline| {
                 let gateway = Arc::clone(self);
                 let cx = Arc::clone(&cx);
                 async move {
-                    // Its own deadline: the one who asked first may be the most impatient.
-                    let read_default = Instant::now() + gateway.config.deadline.read_default;
-                    let deadline = cx.deadline.max(read_default);
                     let wallet = wallet.as_ref();
                     gateway.fetch(&cx, &request, &question, wallet, deadline).await
                 }
@@ -219,8 +234,14 @@ impl Gateway {
                 }
             }
         }
+        let frame = frame::encode(&response);
+        if frame.len() as u64 > self.config.grpc.reply_max.get() {
+            return Err(Error::new(&reason::UPSTREAM_MALFORMED)
+                .sent(Sent::Yes)
+                .log("the reply is larger than grpc.reply_max"));
+        }
         Ok(Loaded {
-            frame: frame::encode(&response),
+            frame,
             attempts: cx.journal.attempts.load(Ordering::Relaxed),
             keep: request.may_keep(&response),
         })
@@ -323,6 +344,9 @@ impl Gateway {
         let response = request
             .answer(reply, &mut seen)
             .map_err(|undocumented| self.malformed(cx, &undocumented, body.len()))?;
+        if request.is_not_found(&response) {
+            return Err(missing(route).http_status(200).sent(Sent::Yes));
+        }
         for field in seen.unknown_enums {
             self.metrics.unknown_enum(field);
         }
@@ -337,7 +361,7 @@ impl Gateway {
         let digest = ring::digest::digest(&ring::digest::SHA256, body);
         let prefix: String =
             digest.as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        self.metrics.undocumented_reply(cx.row.policy.operation);
+        self.metrics.undocumented_reply(cx.method.policy.operation);
         Error::new(&reason::UPSTREAM_MALFORMED).sent(Sent::Yes).http_status(200).log(format!(
             "unreadable body: {} bytes, sha256 {prefix}…, {:?} at line {} column {}",
             body.len(),
@@ -348,7 +372,7 @@ impl Gateway {
     }
 
     fn malformed(&self, cx: &Context, undocumented: &Undocumented, length: usize) -> Error {
-        self.metrics.undocumented_reply(cx.row.policy.operation);
+        self.metrics.undocumented_reply(cx.method.policy.operation);
         Error::new(&reason::UPSTREAM_MALFORMED)
             .sent(Sent::Yes)
             .http_status(200)
@@ -379,20 +403,13 @@ impl Gateway {
         if !route.names_wallet() {
             return Ok(None);
         }
-        let wallet = crate::wallets::owner(self, cx).await?;
+        let wallet = Box::pin(owner(self, cx)).await?;
         self.wallets.learn(credential.fingerprint, wallet.clone());
         Ok(Some(wallet))
     }
 
     /// One call outside the method's own, for what a method needs to know before it can ask.
-    ///
-    /// # Errors
-    /// As the error table says.
-    pub async fn aside<O: Operation>(
-        &self,
-        cx: &Context,
-        request: &O,
-    ) -> Result<O::Response, Error> {
+    async fn aside<O: Operation>(&self, cx: &Context, request: &O) -> Result<O::Response, Error> {
         let route = route(O::POLICY)?;
         let asking = Asking { wallet: None, pages: &self.pages };
         let question = request.ask(&asking)?;
@@ -437,12 +454,47 @@ impl Gateway {
                 () = tx.closed() => Err(None),
             };
             if let Err(Some(error)) = outcome {
-                let status = record::stream_status(cx.row, &cx.journal, &error);
+                let status = record::stream_status(cx.method, &cx.journal, &error);
                 let _ = tx.send(Err(status)).await;
             }
         });
         Pieces(rx)
     }
+}
+
+/// Asks the profile which wallet a call's token belongs to.
+///
+/// # Errors
+/// `WALLET_UNKNOWN` when the token may not read the profile, else what the profile call failed with.
+async fn owner(gateway: &Gateway, cx: &Context) -> Result<Wallet, Error> {
+    let unknown = || {
+        Error::new(&reason::WALLET_UNKNOWN)
+            .field("wallet", "Name the wallet: the token may not read the profile that would tell.")
+    };
+    let credential = cx.credential.as_ref().ok_or_else(unknown)?;
+    if profile::GET.access.permits(credential.kind, credential.scopes).is_err() {
+        return Err(unknown().sent(Sent::No));
+    }
+    let request = GetProfileRequest {
+        auth_info_enabled: Some(true),
+        contract_info_enabled: Some(true),
+        user_info_enabled: Some(false),
+        ..Default::default()
+    };
+    let profile = match gateway.aside(cx, &request).await {
+        Ok(response) => response.profile,
+        Err(error) if *error.reason() == reason::TOKEN_SCOPE_INSUFFICIENT => {
+            return Err(unknown());
+        }
+        Err(error) => return Err(error),
+    };
+    profile
+        .and_then(|profile| {
+            let contract = profile.contract_info.map(|info| info.contract_id);
+            let person = profile.auth_info.map(|info| info.wallet);
+            [contract, person].into_iter().flatten().find_map(|text| Wallet::parse(&text))
+        })
+        .ok_or_else(unknown)
 }
 
 /// The receiving end of a file.
@@ -468,11 +520,30 @@ async fn next_chunk(answer: &mut OpenAnswer, deadline: Instant) -> Result<Option
     }
 }
 
+/// The first piece of a file, long enough to tell what it is: the wire may deliver single bytes.
+async fn beginning(answer: &mut OpenAnswer, deadline: Instant) -> Result<Bytes, Error> {
+    let first = next_chunk(answer, deadline).await?.unwrap_or_default();
+    if first.len() >= FILE_START {
+        return Ok(first);
+    }
+    let mut start = BytesMut::from(first);
+    while start.len() < FILE_START {
+        let Some(piece) = next_chunk(answer, deadline).await? else { break };
+        start.extend_from_slice(&piece);
+    }
+    Ok(start.freeze())
+}
+
 fn broken(detail: String) -> Error {
     Error::new(&reason::UPSTREAM_TIMEOUT)
         .sent(Sent::Yes)
         .retry_after(Duration::from_secs(1))
         .log(detail)
+}
+
+/// A request refused by its own area's checks.
+fn unsent(error: Error) -> Error {
+    error.sent(Sent::No)
 }
 
 fn too_large() -> Error {
@@ -498,7 +569,7 @@ fn ask<'a>(
 ) -> Ask<'a> {
     Ask {
         route,
-        class: cx.row.policy.class,
+        class: cx.method.policy.class,
         target,
         body: body.cloned(),
         credential,

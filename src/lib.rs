@@ -7,6 +7,7 @@
 
 pub mod config;
 
+pub mod method;
 pub mod operation;
 pub mod operations;
 pub mod policy;
@@ -20,6 +21,7 @@ pub mod server;
 pub mod upstream;
 pub mod wallets;
 
+pub mod admin_api;
 pub mod wallet;
 
 pub mod credentials;

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::ser::{Error as _, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::error::Undocumented;
@@ -72,6 +73,49 @@ impl<'de: 'a, 'a> Deserialize<'de> for Number<'a> {
             .ok_or_else(|| D::Error::custom("expected a number"))?;
         Self::parse(text).ok_or_else(|| D::Error::custom("expected a decimal number"))
     }
+}
+
+/// Writes the number as it is, without quotes.
+impl Serialize for Number<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // A leading plus sign, which QIWI's strings may have, is no JSON.
+        let text = self.0.strip_prefix('+').unwrap_or(&self.0);
+        RawValue::from_string(text.to_owned()).map_err(S::Error::custom)?.serialize(serializer)
+    }
+}
+
+/// An amount and its currency, as QIWI nests them: `{"amount":70,"currency":643}`.
+#[derive(Debug, serde::Deserialize)]
+pub struct Amount<'a> {
+    // The limit of a card has the second names.
+    #[serde(borrow, default, alias = "value")]
+    amount: Option<Number<'a>>,
+    #[serde(borrow, default, alias = "currencyCode")]
+    currency: Option<Text<'a>>,
+}
+
+impl Amount<'_> {
+    /// As `Money`; `None` where QIWI tells no amount, which is not zero.
+    ///
+    /// # Errors
+    /// As [`Number::to_money`].
+    pub fn to_money(&self, at: &'static str) -> Result<Option<pb::Money>, Undocumented> {
+        let Self { amount, currency } = self;
+        let currency = currency.as_ref().map(|currency| currency_code(currency.as_str()));
+        let Some(amount) = amount else { return Ok(None) };
+        amount.to_money(currency.unwrap_or_default(), at).map(Some)
+    }
+}
+
+/// As [`Amount::to_money`], for a member that may be missing or null.
+///
+/// # Errors
+/// As [`Number::to_money`].
+pub fn maybe_money(
+    amount: Option<&Amount<'_>>,
+    at: &'static str,
+) -> Result<Option<pb::Money>, Undocumented> {
+    amount.map_or(Ok(None), |amount| amount.to_money(at))
 }
 
 /// A JSON scalar as text: a string without its quotes, anything else as written.
@@ -313,6 +357,14 @@ mod tests {
         assert!(read("null").is_err());
         assert!(read("\"eight\"").is_err());
         assert!(read("{}").is_err());
+    }
+
+    #[test]
+    fn numbers_are_written_as_they_are() {
+        let write = |text| serde_json::to_string(&Number::parse(text).unwrap()).unwrap();
+        assert_eq!(write("8.70"), "8.70");
+        assert_eq!(write("+8"), "8");
+        assert_eq!(write("-12345678901234567890.5"), "-12345678901234567890.5");
     }
 
     #[test]

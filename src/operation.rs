@@ -17,6 +17,9 @@ use crate::error::{Error, Undocumented, reason};
 use crate::page::PageTokens;
 use crate::policy::{Policy, Route};
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 /// A unary method answered by one JSON call to QIWI.
 pub trait Operation: Message + Default + Send + Sync + 'static {
     /// The method's row.
@@ -60,6 +63,12 @@ pub trait Operation: Message + Default + Send + Sync + 'static {
         true
     }
 
+    /// Whether this answer, a success, says that the thing asked for does not exist. It is then
+    /// what 404 is for the method's route.
+    fn is_not_found(&self, _response: &Self::Response) -> bool {
+        false
+    }
+
     /// Calls that fill gaps QIWI documents for the first answer.
     fn missing(&self, _response: &Self::Response) -> Vec<Call> {
         Vec::new()
@@ -68,6 +77,25 @@ pub trait Operation: Message + Default + Send + Sync + 'static {
     /// Merges the answer to one of the calls of [`Operation::missing`].
     fn fill(&self, _response: &mut Self::Response, _part: Self::Response) {}
 }
+
+/// The accessors nearly every request has, from the fields of the same names.
+macro_rules! from_fields {
+    ($($accessor:ident),+) => { $(crate::operation::from_fields!(@ $accessor);)+ };
+    (@ wallet) => {
+        fn wallet(&self) -> &str {
+            &self.wallet
+        }
+    };
+    (@ freshness) => {
+        fn freshness(&self) -> Result<crate::operation::Freshness, crate::error::Error> {
+            crate::operation::Freshness::new(
+                self.max_staleness.as_ref(),
+                self.allow_stale_on_error,
+            )
+        }
+    };
+}
+pub(crate) use from_fields;
 
 /// A method that streams a file.
 pub trait Download: Message + Default + Send + Sync + 'static {
@@ -115,6 +143,8 @@ pub trait Local: Message + Default + Send + Sync + 'static {
 pub struct Known<'a> {
     /// The credentials the gateway holds.
     pub credentials: &'a crate::credentials::Credentials,
+    /// The wallets of tokens, as far as QIWI has told them.
+    pub wallets: &'a crate::wallets::Wallets,
     /// Who asks.
     pub caller: Option<&'a crate::credentials::Caller>,
 }
@@ -126,7 +156,9 @@ pub struct FileHead<'a> {
     pub content_type: Option<&'a str>,
     /// `Content-Length`, where sent.
     pub length: Option<u64>,
-    /// The first piece of the body.
+    /// When QIWI began to answer.
+    pub fetch_time: prost_types::Timestamp,
+    /// The first piece of the body; empty only for an empty body.
     pub start: &'a [u8],
 }
 
@@ -319,7 +351,7 @@ impl Call {
                 _ => self
                     .path
                     .iter()
-                    .find(|(of, _)| *of == name)
+                    .find(|(of, value)| *of == name && !matches!(value.as_str(), "" | "." | ".."))
                     .map(|(_, value)| utf8_percent_encode(value, RESERVED).into())
                     .ok_or_else(|| {
                         Error::new(&reason::GATEWAY_PANIC)

@@ -11,11 +11,26 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use crate::error::{Error, reason};
+use crate::error::{Error, Undocumented, reason};
 
 const VERSION: u8 = 1;
 const TOKEN_MAX: usize = 1024;
 const KEY_LEN: usize = 32;
+
+/// The longest page QIWI serves.
+pub const ROWS_MAX: usize = 50;
+
+/// How many elements a page may hold: 0 asks for the longest one, more than that means it too.
+///
+/// # Errors
+/// When a request asks for a negative number.
+pub fn size(asked: i32) -> Result<usize, Error> {
+    match usize::try_from(asked) {
+        Ok(0) => Ok(ROWS_MAX),
+        Ok(asked) => Ok(asked.min(ROWS_MAX)),
+        Err(_) => Err(Error::invalid("page_size", "Give 1 to 50, or 0 for the default of 50.")),
+    }
+}
 
 /// Seals and opens page tokens.
 pub struct PageTokens {
@@ -41,27 +56,27 @@ impl PageTokens {
     }
 
     /// Seals where the next page begins for one list, named by `list`: method, wallet, filters.
-    pub fn seal(&self, next: &[&str], list: &str) -> String {
+    ///
+    /// # Errors
+    /// When the system has no randomness. An empty token would claim that the list ends here.
+    pub fn seal(&self, next: &[&str], list: &str) -> Result<String, Undocumented> {
         self.seal_at(next, list, jiff::Timestamp::now().as_second())
+            .ok_or_else(|| Undocumented::new("next_page_token", "randomness of the system"))
     }
 
-    fn seal_at(&self, next: &[&str], list: &str, now: i64) -> String {
+    fn seal_at(&self, next: &[&str], list: &str, now: i64) -> Option<String> {
         let mut nonce = [0; NONCE_LEN];
-        let Some(key) = self.keys.first() else { return String::new() };
-        if self.random.fill(&mut nonce).is_err() {
-            return String::new();
-        }
+        let key = self.keys.first()?;
+        self.random.fill(&mut nonce).ok()?;
         let mut sealed = now.to_be_bytes().to_vec();
         sealed.extend_from_slice(next.join("\n").as_bytes());
         let nonce_used = Nonce::assume_unique_for_key(nonce);
-        if key.seal_in_place_append_tag(nonce_used, Aad::from(list), &mut sealed).is_err() {
-            return String::new();
-        }
+        key.seal_in_place_append_tag(nonce_used, Aad::from(list), &mut sealed).ok()?;
         let mut token = Vec::with_capacity(1 + NONCE_LEN + sealed.len());
         token.push(VERSION);
         token.extend_from_slice(&nonce);
         token.extend_from_slice(&sealed);
-        URL_SAFE_NO_PAD.encode(token)
+        Some(URL_SAFE_NO_PAD.encode(token))
     }
 
     /// Opens a token of the same list.
@@ -119,9 +134,17 @@ mod tests {
     }
 
     #[test]
+    fn pages_hold_at_most_fifty_elements() {
+        for (asked, expected) in [(0, 50), (1, 1), (49, 49), (50, 50), (51, 50), (i32::MAX, 50)] {
+            assert_eq!(size(asked).unwrap(), expected, "{asked}");
+        }
+        assert_eq!(size(-1).unwrap_err().reason().name, "REQUEST_INVALID");
+    }
+
+    #[test]
     fn a_token_opens_only_for_its_own_list() {
         let tokens = tokens();
-        let token = tokens.seal(&["9103121", "2017-01-21T13:34:22+03:00"], LIST);
+        let token = tokens.seal(&["9103121", "2017-01-21T13:34:22+03:00"], LIST).unwrap();
         assert_eq!(tokens.open(&token, LIST).unwrap(), ["9103121", "2017-01-21T13:34:22+03:00"]);
         for other in ["ListTransactions|79990000002|OUT", "ListTransactions|79990000001|IN", ""] {
             let error = tokens.open(&token, other).unwrap_err();
@@ -132,7 +155,7 @@ mod tests {
     #[test]
     fn no_altered_byte_opens() {
         let tokens = tokens();
-        let token = tokens.seal(&["1", "2"], LIST);
+        let token = tokens.seal(&["1", "2"], LIST).unwrap();
         let bytes = URL_SAFE_NO_PAD.decode(&token).unwrap();
         for i in 0..bytes.len() {
             let mut altered = bytes.clone();
@@ -147,7 +170,7 @@ mod tests {
     #[test]
     fn an_old_token_does_not_open_and_an_old_key_still_does() {
         let old = tokens();
-        let token = old.seal_at(&["1", "2"], LIST, 1_000_000);
+        let token = old.seal_at(&["1", "2"], LIST, 1_000_000).unwrap();
         assert!(old.open_at(&token, LIST, 1_000_000 + 72 * 3600).is_some());
         assert!(old.open_at(&token, LIST, 1_000_001 + 72 * 3600).is_none());
         let renewed = PageTokens::new(&[[8; 32], [7; 32]], Duration::from_secs(60));

@@ -103,8 +103,8 @@ impl Access {
                 if granted.contains(scopes) { Ok(()) } else { Err(Denial::Scope(scopes)) }
             }
             (Self::P2pOrWallet { .. }, Kind::P2p) => Ok(()),
-            (Self::Wallet { scopes, information: false }, Kind::Information) => {
-                Err(Denial::Information(scopes))
+            (Self::Wallet { information: false, .. }, Kind::Information) => {
+                Err(Denial::Information)
             }
             (_, kind) => Err(Denial::Kind(kind)),
         }
@@ -117,7 +117,7 @@ pub enum Denial {
     /// These scopes are needed and not all granted.
     Scope(Scopes),
     /// The information token opens three reads and this is none of them.
-    Information(Scopes),
+    Information,
     /// A credential of this kind opens nothing here.
     Kind(Kind),
 }

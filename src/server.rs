@@ -14,6 +14,7 @@
 //! gateway is full.
 
 mod connection;
+mod cork;
 mod listener;
 
 use std::net::SocketAddr;
@@ -41,7 +42,7 @@ use crate::error::Error;
 use crate::gateway::Gateway;
 use crate::operations;
 use crate::page::PageTokens;
-use crate::telemetry::{self, Telemetry};
+use crate::telemetry::{self, Metrics, Telemetry};
 use connection::{Inner, Phase};
 
 /// How often secret files are looked at.
@@ -132,7 +133,7 @@ impl Server {
                 metrics: Arc::clone(&metrics),
             })
             .layer(AdmissionLayer { admission })
-            .layer(IdentityLayer { identities })
+            .layer(IdentityLayer { identities: Arc::clone(&identities) })
             .service(Dispatch { gateway: Arc::clone(&gateway) });
 
         let state = Arc::new(AdminState::new(telemetry.renderer(), config.admin.heartbeat_max));
@@ -161,7 +162,11 @@ impl Server {
         tokio::spawn(
             background.clone().run_until_cancelled_owned(admin::heartbeat(Arc::clone(&state))),
         );
-        tokio::spawn(Arc::clone(&credentials).watch(RELOAD_EVERY, background.clone()));
+        tokio::spawn(background.clone().run_until_cancelled_owned(reload(
+            Arc::clone(&credentials),
+            Arc::clone(&identities),
+            metrics,
+        )));
         tokio::spawn(background.clone().run_until_cancelled_owned(tidy(gateway)));
         telemetry::listening("grpc", grpc);
         telemetry::listening("admin", admin.address);
@@ -237,7 +242,7 @@ impl Service<Inbound> for Dispatch {
     }
 
     fn call(&mut self, call: Inbound) -> Self::Future {
-        call.row.run(Arc::clone(&self.gateway), call)
+        operations::run(Arc::clone(&self.gateway), call)
     }
 }
 
@@ -252,7 +257,7 @@ type Stack = <RecordLayer as Layer<
 
 /// Every service's name, and the empty one that stands for the whole server.
 fn services() -> Vec<&'static str> {
-    let mut names: Vec<_> = operations::all().iter().map(operations::Row::service).collect();
+    let mut names: Vec<_> = operations::all().iter().map(|row| row.service()).collect();
     names.dedup();
     names.push("");
     names
@@ -285,6 +290,33 @@ pub fn check(config: &Config, env: impl Fn(&str) -> Option<String>) -> Result<()
     page_keys(config)?;
     ca(config)?;
     Ok(())
+}
+
+/// Re-reads secret files; what cannot be read leaves the last good content in use.
+async fn reload(credentials: Arc<Credentials>, identities: Arc<Identities>, metrics: Arc<Metrics>) {
+    let mut failed_before = Vec::new();
+    let mut callers_failed = false;
+    loop {
+        tokio::time::sleep(RELOAD_EVERY).await;
+        let (credentials, identities) = (Arc::clone(&credentials), Arc::clone(&identities));
+        let read = move || (credentials.reload(), identities.callers.reload());
+        let Ok((outcome, callers)) = tokio::task::spawn_blocking(read).await else { continue };
+        outcome.log(&failed_before);
+        if let Err(mistakes) = &callers
+            && !callers_failed
+        {
+            tracing::warn!("new callers' keys cannot be used; the last good ones stay: {mistakes}");
+        }
+        callers_failed = callers.is_err();
+        metrics.reload(
+            match (outcome.failed.is_empty() && callers.is_ok(), outcome.changed.is_empty()) {
+                (false, _) => "failed",
+                (true, false) => "changed",
+                (true, true) => "unchanged",
+            },
+        );
+        failed_before = outcome.failed;
+    }
 }
 
 async fn tidy(gateway: Arc<Gateway>) {

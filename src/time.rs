@@ -125,6 +125,27 @@ impl Range {
         }
         Ok(Some(Self { start: moscow(start), end: moscow(end) }))
     }
+
+    /// As [`Range::of`], for requests that must give both ends.
+    ///
+    /// # Errors
+    /// As [`Range::of`], and `REQUEST_INVALID` for each end that is missing.
+    pub fn required(
+        start: Option<&prost_types::Timestamp>,
+        end: Option<&prost_types::Timestamp>,
+        fields: (&'static str, &'static str),
+    ) -> Result<Self, Error> {
+        let mut error = Error::new(&crate::error::reason::REQUEST_INVALID);
+        for (given, field) in [(start, fields.0), (end, fields.1)] {
+            if given.is_none() {
+                error = error.field(field, "Give both ends of the range.");
+            }
+        }
+        match (start, end) {
+            (Some(_), Some(_)) => Self::of(start, end, fields)?.ok_or(error),
+            _ => Err(error),
+        }
+    }
 }
 
 /// Whole calendar days between two instants, in Moscow.
@@ -157,6 +178,12 @@ pub fn is_before(time: &OffsetTime, start: &prost_types::Timestamp) -> bool {
     let Some(time) = &time.instant else { return false };
     // QIWI compares whole seconds.
     time.seconds < start.seconds
+}
+
+/// Whether the instant of `time` lies after `end`; see [`is_before`].
+pub fn is_after(time: &OffsetTime, end: &prost_types::Timestamp) -> bool {
+    let Some(time) = &time.instant else { return false };
+    time.seconds > end.seconds
 }
 
 /// Adds to an instant; for tests and sandboxes of callers.
@@ -226,5 +253,15 @@ mod tests {
         let half = Range::of(Some(&at("2020-01-02T00:00:00Z")), None, ("a", "b")).unwrap_err();
         assert_eq!(half.reason().name, "RANGE_TOO_WIDE");
         assert!(Range::of(None, None, ("a", "b")).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_required_range_has_both_ends() {
+        let (start, end) = (at("2020-01-01T00:00:00Z"), at("2020-01-02T00:00:00Z"));
+        let range = |start, end| Range::required(start, end, ("start_time", "end_time"));
+        assert_eq!(range(Some(&start), Some(&end)).unwrap().end, "2020-01-02T03:00:00+03:00");
+        for (start, end) in [(Some(&start), None), (None, Some(&end)), (None, None)] {
+            assert_eq!(range(start, end).unwrap_err().reason().name, "REQUEST_INVALID");
+        }
     }
 }

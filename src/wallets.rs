@@ -5,12 +5,7 @@
 
 use std::time::Duration;
 
-use crate::call::Context;
 use crate::credentials::{Fingerprint, Wallet};
-use crate::error::{Error, Sent, reason};
-use crate::gateway::Gateway;
-use crate::pb::wallet::v1::GetProfileRequest;
-use crate::wallet::profile;
 
 /// Most tokens remembered at once; the least used go first.
 const TOKENS_MAX: u64 = 100_000;
@@ -43,39 +38,4 @@ impl Default for Wallets {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// Asks the profile which wallet a call's token belongs to.
-///
-/// # Errors
-/// `WALLET_UNKNOWN` when the token may not read the profile, else what the profile call failed with.
-pub async fn owner(gateway: &Gateway, cx: &Context) -> Result<Wallet, Error> {
-    let unknown = || {
-        Error::new(&reason::WALLET_UNKNOWN)
-            .field("wallet", "Name the wallet: the token may not read the profile that would tell.")
-    };
-    let credential = cx.credential.as_ref().ok_or_else(unknown)?;
-    if profile::GET.access.permits(credential.kind, credential.scopes).is_err() {
-        return Err(unknown().sent(Sent::No));
-    }
-    let request = GetProfileRequest {
-        auth_info_enabled: Some(true),
-        contract_info_enabled: Some(true),
-        user_info_enabled: Some(false),
-        ..Default::default()
-    };
-    let profile = match gateway.aside(cx, &request).await {
-        Ok(response) => response.profile,
-        Err(error) if *error.reason() == reason::TOKEN_SCOPE_INSUFFICIENT => {
-            return Err(unknown());
-        }
-        Err(error) => return Err(error),
-    };
-    profile
-        .and_then(|profile| {
-            let contract = profile.contract_info.map(|info| info.contract_id);
-            let person = profile.auth_info.map(|info| info.wallet);
-            [contract, person].into_iter().flatten().find_map(|text| Wallet::parse(&text))
-        })
-        .ok_or_else(unknown)
 }

@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use secrecy::ExposeSecret;
-use tokio_util::sync::CancellationToken;
 
 use super::Fingerprint;
 use super::credential::{Credential, Hook, InvalidToken, bearer};
@@ -149,15 +148,6 @@ impl Credentials {
         list
     }
 
-    /// Notes that QIWI accepted a credential or answered 401 to it. Tokens held under no name
-    /// and contents since replaced are ignored. After a 401 the credential counts as rejected
-    /// until its content changes.
-    pub fn report(&self, fingerprint: &Fingerprint, accepted: bool) {
-        if let Some(health) = self.table.load().health.get(fingerprint) {
-            health.note(accepted, SystemTime::now());
-        }
-    }
-
     /// What is known about the credential of this name.
     #[must_use]
     pub fn state(&self, name: &str) -> Option<CredentialState> {
@@ -221,34 +211,11 @@ impl Credentials {
         }
         outcome
     }
-
-    /// Reloads every so often until cancelled, and logs what changed.
-    pub async fn watch(self: Arc<Self>, every: Duration, cancel: CancellationToken) {
-        let mut ticks = tokio::time::interval(every);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        // The first tick is immediate, and everything has just been read.
-        ticks.tick().await;
-        let mut last_failed = Vec::new();
-        loop {
-            tokio::select! {
-                () = cancel.cancelled() => return,
-                _ = ticks.tick() => {}
-            }
-            let this = Arc::clone(&self);
-            match tokio::task::spawn_blocking(move || this.reload()).await {
-                Ok(outcome) => {
-                    outcome.log(&last_failed);
-                    last_failed = outcome.failed;
-                }
-                Err(error) => tracing::error!(%error, "reloading credentials ended early"),
-            }
-        }
-    }
 }
 
 impl ReloadOutcome {
     /// Logs changes, recoveries, and failures that are not the same as `before`.
-    fn log(&self, before: &[(Arc<str>, Vec<Mistake>)]) {
+    pub fn log(&self, before: &[(Arc<str>, Vec<Mistake>)]) {
         for name in &self.changed {
             tracing::info!(credential = %name, "credential reloaded with new content");
         }

@@ -3,11 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::config::Config;
@@ -155,7 +152,7 @@ fn a_token_a_caller_brings_is_checked_and_known_only_by_its_fingerprint() {
 }
 
 #[test]
-fn a_rejected_credential_stays_rejected_until_its_token_changes() {
+fn a_rejection_belongs_to_the_token_not_to_the_name() {
     let dir = Dir::new();
     dir.write("token", "one");
     dir.write("path", "0123456789abcdef");
@@ -164,10 +161,9 @@ fn a_rejected_credential_stays_rejected_until_its_token_changes() {
     let status = || credentials.state("main").unwrap().status;
     let old = credentials.named("main").unwrap();
     assert_eq!(status(), Status::Untried);
-    credentials.report(&old.fingerprint, true);
+    old.report(true);
     assert_eq!(status(), Status::Accepted);
-    credentials.report(&old.fingerprint, false);
-    credentials.report(&old.fingerprint, true);
+    old.report(false);
     assert_eq!(status(), Status::Rejected);
 
     let outcome = credentials.reload();
@@ -189,7 +185,7 @@ fn a_rejected_credential_stays_rejected_until_its_token_changes() {
         "a call in progress ends with what it began with"
     );
     // A late answer to the old token says nothing about the new one.
-    credentials.report(&old.fingerprint, false);
+    old.report(false);
     assert_eq!(status(), Status::Untried);
 }
 
@@ -226,23 +222,4 @@ fn a_pepper_file_makes_fingerprints_the_same_in_every_run() {
     assert_eq!(fingerprint(&with), fingerprint(&with));
     let without = wallet(&dir, "");
     assert_ne!(fingerprint(&without), fingerprint(&without));
-}
-
-#[tokio::test]
-async fn watching_notices_a_change_and_ends_when_cancelled() {
-    let dir = Dir::new();
-    dir.write("token", "one");
-    let credentials = Arc::new(load(&wallet(&dir, "")));
-    let cancel = CancellationToken::new();
-    let every = Duration::from_millis(5);
-    let watch = tokio::spawn(Arc::clone(&credentials).watch(every, cancel.clone()));
-    dir.write("token", "two");
-    let changed = async {
-        while credentials.named("main").unwrap().authorization() != "Bearer two" {
-            tokio::time::sleep(every).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), changed).await.unwrap();
-    cancel.cancel();
-    tokio::time::timeout(Duration::from_secs(10), watch).await.unwrap().unwrap();
 }

@@ -34,6 +34,14 @@ pub struct Admission {
 pub struct Place {
     _all: OwnedSemaphorePermit,
     _read: Option<OwnedSemaphorePermit>,
+    class: Class,
+    metrics: Arc<Metrics>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.metrics.in_flight(self.class.as_str(), -1);
+    }
 }
 
 impl Admission {
@@ -55,7 +63,17 @@ impl Admission {
             Class::Read | Class::Write => Some(Arc::clone(&self.reads).try_acquire_owned().ok()?),
         };
         let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
-        Some(Place { _all: all, _read: read })
+        Some(self.place(all, read, class))
+    }
+
+    fn place(
+        &self,
+        all: OwnedSemaphorePermit,
+        read: Option<OwnedSemaphorePermit>,
+        class: Class,
+    ) -> Place {
+        self.metrics.in_flight(class.as_str(), 1);
+        Place { _all: all, _read: read, class, metrics: Arc::clone(&self.metrics) }
     }
 
     async fn enter(&self, class: Class, deadline: Instant) -> Result<Place, Error> {
@@ -69,7 +87,7 @@ impl Admission {
                 }
             };
             let all = Arc::clone(&self.all).acquire_owned().await.ok()?;
-            Some(Place { _all: all, _read: read })
+            Some(self.place(all, read, class))
         };
         if let Ok(Some(place)) = tokio::time::timeout(wait, places).await {
             return Ok(place);
@@ -78,11 +96,6 @@ impl Admission {
         let spread = self.settings.retry_max.saturating_sub(self.settings.retry_min);
         let delay: Duration = self.settings.retry_min + spread.mul_f64(crate::upstream::jitter());
         Err(Error::new(&reason::GATEWAY_OVERLOADED).retry_after(delay).sent(Sent::No))
-    }
-
-    /// How many calls are in flight.
-    pub fn in_flight(&self) -> usize {
-        self.settings.in_flight_max.saturating_sub(self.all.available_permits())
     }
 }
 
@@ -123,17 +136,20 @@ where
     }
 
     fn call(&mut self, call: Inbound) -> Self::Future {
-        let class = call.row.policy.class;
+        let class = call.method.policy.class;
         match self.admission.try_enter(class) {
-            Some(place) => AdmitFuture::Running { inner: self.inner.call(call), _place: place },
+            Some(place) => AdmitFuture {
+                state: State::Running { inner: self.inner.call(call), _place: place },
+            },
             None => {
                 let admission = self.admission.clone();
                 let deadline = call.deadline;
-                AdmitFuture::Waiting {
+                let state = State::Waiting {
                     waiting: Box::pin(async move { admission.enter(class, deadline).await }),
                     service: self.inner.clone(),
                     call: Some(Box::new(call)),
-                }
+                };
+                AdmitFuture { state }
             }
         }
     }
@@ -141,15 +157,22 @@ where
 
 pin_project_lite::pin_project! {
     /// The future of [`Admit`].
-    #[project = AdmitState]
-    pub enum AdmitFuture<S: Service<Inbound>> {
-        /// Not yet in.
+    pub struct AdmitFuture<S: Service<Inbound>> {
+        #[pin]
+        state: State<S>,
+    }
+}
+
+pin_project_lite::pin_project! {
+    #[project = StateNow]
+    enum State<S: Service<Inbound>> {
+        // Not yet in.
         Waiting {
             waiting: Waiting,
             service: S,
             call: Option<Box<Inbound>>,
         },
-        /// In, with the place held.
+        // In, with the place held.
         Running {
             #[pin]
             inner: S::Future,
@@ -164,17 +187,18 @@ where
 {
     type Output = Result<Outbound, Error>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
         loop {
-            let next = match self.as_mut().project() {
-                AdmitState::Running { inner, .. } => return inner.poll(cx),
-                AdmitState::Waiting { waiting, service, call } => {
+            let next = match state.as_mut().project() {
+                StateNow::Running { inner, .. } => return inner.poll(cx),
+                StateNow::Waiting { waiting, service, call } => {
                     let place = std::task::ready!(waiting.as_mut().poll(cx))?;
                     let Some(call) = call.take() else { return Poll::Pending };
-                    AdmitFuture::Running { inner: service.call(*call), _place: place }
+                    State::Running { inner: service.call(*call), _place: place }
                 }
             };
-            self.set(next);
+            state.set(next);
         }
     }
 }

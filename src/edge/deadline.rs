@@ -62,10 +62,15 @@ where
 
     fn call(&mut self, mut call: Inbound) -> Self::Future {
         let settings = &self.layer.settings;
-        let class = call.row.policy.class;
+        let class = call.method.policy.class;
         let (default, cap) = match class {
             Class::Money => (settings.money_default, settings.money_max),
             Class::Read | Class::Write => (settings.read_default, settings.read_max),
+        };
+        // A file takes as long as it takes; its pieces have limits of their own.
+        let default = match call.method.policy.shape {
+            Shape::Unary => default,
+            Shape::ServerStream => cap,
         };
         let asked = match timeout_of(&call.parts.headers) {
             Timeout::Given(timeout) => Some(timeout.min(cap)),
@@ -75,7 +80,6 @@ where
                 None
             }
         };
-        // A stream of a file outlives the reply's head; its own limits are per chunk.
         let budget = match asked {
             Some(asked) => asked.saturating_sub(reserve(settings, asked)),
             None => default,
@@ -84,10 +88,7 @@ where
         self.layer.metrics.remaining_budget(budget.as_secs_f64());
         let too_short = class == Class::Money && budget < settings.money_min;
         let journal = Arc::clone(&call.journal);
-        let net = match call.row.policy.shape {
-            Shape::Unary => Some(call.deadline + NET),
-            Shape::ServerStream => Some(call.deadline + NET),
-        };
+        let net = call.deadline + NET;
         DeadlineFuture {
             inner: if too_short { None } else { Some(self.inner.call(call)) },
             net,
@@ -136,7 +137,7 @@ pin_project_lite::pin_project! {
     pub struct DeadlineFuture<F> {
         #[pin]
         inner: Option<F>,
-        net: Option<Instant>,
+        net: Instant,
         sleep: Option<Pin<Box<tokio::time::Sleep>>>,
         journal: Arc<Journal>,
     }
@@ -154,7 +155,7 @@ impl<F: Future<Output = Result<Outbound, Error>>> Future for DeadlineFuture<F> {
         if let Poll::Ready(result) = inner.poll(cx) {
             return Poll::Ready(result);
         }
-        let Some(net) = *this.net else { return Poll::Pending };
+        let net = *this.net;
         let sleep = this.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(net)));
         sleep.as_mut().poll(cx).map(|()| {
             let attempts = this.journal.attempts.load(std::sync::atomic::Ordering::Relaxed);

@@ -82,7 +82,7 @@ impl Identities {
     fn identify(&self, call: &mut Inbound) -> Result<(), Error> {
         let headers = &call.parts.headers;
         metadata::check_size(headers, self.metadata_max)?;
-        let policy = call.row.policy;
+        let policy = call.method.policy;
         let caller = self.caller(headers)?;
         if let Some(caller) = &caller
             && !caller.in_group(group_of(policy))
@@ -177,12 +177,10 @@ fn check(access: Access, credential: &Credential) -> Result<(), Error> {
     access.permits(credential.kind, credential.scopes).map_err(|denial| match denial {
         Denial::Scope(needed) => Error::new(&reason::TOKEN_SCOPE_INSUFFICIENT)
             .field(CREDENTIAL_KEY, format!("The method needs the scopes {needed}.")),
-        Denial::Information(needed) => Error::new(&reason::TOKEN_SCOPE_INSUFFICIENT).field(
+        Denial::Information => Error::new(&reason::TOKEN_SCOPE_INSUFFICIENT).field(
             CREDENTIAL_KEY,
-            format!(
-                "The information token opens the profile, the payment list and the balance list \
-                 only; this method needs a wallet token with the scopes {needed}."
-            ),
+            "The information token opens the profile, the payment list and the balance list only; \
+             use a wallet token for this method.",
         ),
         Denial::Kind(kind) => Error::new(&reason::CREDENTIAL_KIND_UNSUITABLE).field(
             CREDENTIAL_KEY,

@@ -17,7 +17,7 @@ use super::Outbound;
 use super::frame::{self, ReplyBody};
 use crate::call::{Inbound, Journal};
 use crate::error::{About, Error, reason};
-use crate::operations::Row;
+use crate::method::Method;
 use crate::policy::Shape;
 use crate::telemetry::{Metrics, names};
 
@@ -58,7 +58,7 @@ where
 
     fn call(&mut self, call: Inbound) -> Self::Future {
         let summary = Summary {
-            row: call.row,
+            method: call.method,
             arrival: call.arrival,
             journal: Arc::clone(&call.journal),
             metrics: Arc::clone(&self.metrics),
@@ -85,7 +85,7 @@ impl<F: Future<Output = Result<Outbound, Error>>> Future for RecordFuture<F> {
         let result = std::task::ready!(this.inner.poll(cx));
         let Some(mut summary) = this.summary.take() else { return Poll::Pending };
         let mut response = match result {
-            Ok(response) if summary.row.policy.shape == Shape::ServerStream => {
+            Ok(response) if summary.method.policy.shape == Shape::ServerStream => {
                 let (parts, body) = response.into_parts();
                 let body = RecordedBody { body, summary: Some(Box::new(summary)) };
                 let mut response = http::Response::from_parts(parts, body);
@@ -117,7 +117,7 @@ impl<F: Future<Output = Result<Outbound, Error>>> Future for RecordFuture<F> {
 
 /// What is known about a call until its line is written; dropped early means cancelled.
 struct Summary {
-    row: &'static Row,
+    method: &'static Method,
     arrival: Instant,
     journal: Arc<Journal>,
     metrics: Arc<Metrics>,
@@ -127,8 +127,8 @@ struct Summary {
 impl Summary {
     fn status(&self, error: &Error) -> Status {
         error.to_status(&About {
-            api: Some(self.row.api()),
-            operation: Some(self.row.method()),
+            api: Some(self.method.api()),
+            operation: Some(self.method.name()),
             request_id: self.journal.request_id(),
             trace_id: self.journal.trace_id(),
         })
@@ -137,9 +137,9 @@ impl Summary {
     fn finish(&mut self, code: Code) {
         self.done = true;
         let elapsed = self.arrival.elapsed();
-        self.metrics.call(self.row.index(), code as u8, elapsed.as_secs_f64());
+        self.metrics.call(self.method.index(), code as u8, elapsed.as_secs_f64());
         if tracing::enabled!(target: "qiwi_gateway::call", tracing::Level::INFO) {
-            self.log(code, elapsed);
+            self.journal.in_span(|| self.log(code, elapsed));
         }
         let failure = (code != Code::Ok).then(|| self.journal.failure().reason).flatten();
         self.journal.finish_span(names::status_code(code as u8), failure);
@@ -153,7 +153,7 @@ impl Summary {
         let failure = failure.unwrap_or_default();
         tracing::info!(
             target: "qiwi_gateway::call",
-            method = self.row.policy.rpc,
+            method = self.method.policy.rpc,
             code = names::status_code(code as u8),
             reason = failure.reason,
             duration_us = elapsed.as_micros() as u64,
@@ -223,11 +223,11 @@ fn status_of(trailers: &HeaderMap) -> Code {
 }
 
 /// A stream that fails after it began: the same details as for a call that fails at once.
-pub fn stream_status(row: &'static Row, journal: &Journal, error: &Error) -> Status {
+pub fn stream_status(method: &'static Method, journal: &Journal, error: &Error) -> Status {
     journal.set_failure(error);
     error.to_status(&About {
-        api: Some(row.api()),
-        operation: Some(row.method()),
+        api: Some(method.api()),
+        operation: Some(method.name()),
         request_id: journal.request_id(),
         trace_id: journal.trace_id(),
     })

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use tower::Service;
 
 use super::Stack;
+use super::cork::Cork;
 use crate::call::{Inbound, Journal};
 use crate::config::Config;
 use crate::edge::metadata;
@@ -168,7 +169,7 @@ async fn run(stream: TcpStream, inner: Inner, config: &Config) -> &'static str {
         .max_local_error_reset_streams(grpc.local_error_reset_streams)
         .keep_alive_interval(grpc.ping_interval)
         .keep_alive_timeout(grpc.ping_timeout);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let connection = builder.serve_connection(TokioIo::new(Cork::new(stream)), service);
     let mut connection = std::pin::pin!(connection);
 
     let start = Instant::now();
@@ -319,12 +320,12 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let counted = Counted(Arc::clone(&self.in_flight));
         let shared = &self.shared;
-        let Some(row) = operations::find(request.uri().path()) else {
+        let Some(method) = operations::find(request.uri().path()) else {
             return self.other(request, counted);
         };
         let (parts, body) = request.into_parts();
-        let money = row.policy.class == Class::Money;
-        let span = shared.tracing.server_span(row.policy.rpc, &parts.headers, money);
+        let money = method.policy.class == Class::Money;
+        let span = shared.tracing.server_span(method.policy.rpc, &parts.headers, money);
         let journal = Arc::new(Journal::new(metadata::request_id(&parts.headers), span));
         let arrival = Instant::now();
         let call = Inbound {
@@ -332,7 +333,7 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
             single_attempt: parts.headers.contains_key("grpc-previous-rpc-attempts"),
             parts,
             body,
-            row,
+            method,
             arrival,
             deadline: arrival,
             caller: None,

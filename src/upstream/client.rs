@@ -1,10 +1,14 @@
 //! One HTTP client per host, and one attempt on the wire.
 //!
-//! The profile is deliberate where reqwest's defaults are not safe for a payment gateway: no
-//! redirects (a redirect could carry the credential elsewhere), no retries of its own (they would
-//! escape the budget), no proxy from the environment, HTTP/1.1 (one HTTP/2 connection per host
-//! would queue silently at the peer's stream limit), bounded bodies. The whole client is replaced
-//! every few minutes so that new DNS answers are seen; requests in flight finish on the old one.
+//! JSON answers come through hyper's own pooled client; files, which are streamed, through reqwest.
+//! reqwest costs as much again as hyper for a small answer (it reads each URL three times and
+//! copies the headers twice), which is more than all of the gateway's features together.
+//!
+//! The profile is deliberate where defaults are not safe for a payment gateway: no redirects (a
+//! redirect could carry the credential elsewhere), no retries (they would escape the budget), no
+//! proxy from the environment, HTTP/1.1 (one HTTP/2 connection per host would queue silently at the
+//! peer's stream limit), bounded bodies, one TLS configuration for both. The clients are replaced
+//! every few minutes so that new DNS answers are seen; requests in flight finish on the old ones.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,8 +16,18 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use reqwest::redirect;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls_platform_verifier::ConfigVerifierExt as _;
 use tokio::time::Instant;
 use url::Url;
 
@@ -72,16 +86,25 @@ pub struct Wire<'a> {
     pub body: Option<Bytes>,
 }
 
-/// The client of one host.
+/// The clients of one host.
 pub struct HostClient {
-    base: Url,
+    origin: Origin,
     current: ArcSwap<Current>,
     rotating: Arc<AtomicBool>,
     profile: Profile,
 }
 
+/// Where the host is, in the forms the clients want.
+struct Origin {
+    host: String,
+    port: u16,
+    /// Scheme, authority and the path in front of every target, without a slash at its end.
+    prefix: String,
+}
+
 struct Current {
-    client: reqwest::Client,
+    json: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    files: reqwest::Client,
     replace_at: Instant,
 }
 
@@ -91,44 +114,50 @@ struct Profile {
     connect_timeout: Duration,
     idle_timeout: Duration,
     idle_max: usize,
-    user_agent: String,
+    user_agent: HeaderValue,
     age: Duration,
     age_jitter: f64,
     ca: Option<Vec<u8>>,
 }
 
-/// A client could not be built: the system's or the configured CA certificates are unusable.
+/// A client could not be built.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTP client for {host} could not be built: {source}")]
+#[error("the HTTP client for {host} could not be built: {problem}")]
 pub struct ClientError {
     host: String,
-    #[source]
-    source: reqwest::Error,
+    problem: String,
 }
 
 impl HostClient {
-    /// Builds the client for `base`.
+    /// Builds the clients for `base`.
+    ///
+    /// # Errors
+    /// When the system's or the configured CA certificates are unusable.
     pub fn new(
         base: &Url,
         upstream: &config::Upstream,
         ca: Option<Vec<u8>>,
     ) -> Result<Self, ClientError> {
+        let host = base.host_str().unwrap_or_default().to_owned();
+        let failed = |problem: String| ClientError { host: host.clone(), problem };
         let profile = Profile {
             https: base.scheme() == "https",
             connect_timeout: upstream.connect_timeout,
             idle_timeout: upstream.idle_timeout,
             idle_max: upstream.in_flight_max,
-            user_agent: upstream.user_agent.clone(),
+            user_agent: HeaderValue::from_str(&upstream.user_agent)
+                .map_err(|_| failed("upstream.user_agent is not a header value".to_owned()))?,
             age: upstream.client_age,
             age_jitter: upstream.client_age_jitter_percent.fraction(),
             ca,
         };
-        let current = profile.build().map_err(|source| ClientError {
-            host: base.host_str().unwrap_or_default().to_owned(),
-            source,
-        })?;
+        let current = profile.build().map_err(failed)?;
         Ok(Self {
-            base: base.clone(),
+            origin: Origin {
+                port: base.port_or_known_default().unwrap_or_default(),
+                prefix: base.as_str().trim_end_matches('/').to_owned(),
+                host,
+            },
             current: ArcSwap::from_pointee(current),
             rotating: Arc::default(),
             profile,
@@ -137,37 +166,60 @@ impl HostClient {
 
     /// Host name and port, for telemetry.
     pub fn address(&self) -> (&str, u16) {
-        (
-            self.base.host_str().unwrap_or_default(),
-            self.base.port_or_known_default().unwrap_or_default(),
-        )
+        (&self.origin.host, self.origin.port)
     }
 
     /// One attempt, body included.
+    ///
+    /// # Errors
+    /// Whatever kept a whole answer from coming.
     pub async fn send(
         &self,
         wire: Wire<'_>,
         timeout: Duration,
         body_max: usize,
     ) -> Result<Answer, Failure> {
-        let attempt = async {
-            let mut response = self.head(wire).await?;
-            let status = response.status().as_u16();
-            let retry_after = retry_after(response.headers());
-            let body = whole_body(&mut response, body_max).await?;
-            Ok(Answer { status, retry_after, body })
-        };
-        match tokio::time::timeout(timeout, attempt).await {
+        match tokio::time::timeout(timeout, self.json(wire, body_max)).await {
             Ok(result) => result,
             // Whether the request had left is not known before an answer: assume it had.
             Err(_) => Err(Failure::Timeout { sent: true }),
         }
     }
 
+    async fn json(&self, wire: Wire<'_>, body_max: usize) -> Result<Answer, Failure> {
+        let uri = Uri::try_from([self.origin.prefix.as_str(), wire.target].concat())
+            .map_err(|error| Failure::Unreachable(format!("the address is no URI: {error}")))?;
+        let mut request = http::Request::new(Full::new(wire.body.unwrap_or_default()));
+        *request.method_mut() = method(wire.verb);
+        *request.uri_mut() = uri;
+        *request.headers_mut() = wire.headers;
+        request.headers_mut().insert(header::USER_AGENT, self.profile.user_agent.clone());
+        // The future of one request is large and mostly waits: kept out of its callers' futures.
+        let response = Box::pin(self.current().json.request(request)).await.map_err(|error| {
+            let text = causes(&error);
+            if error.is_connect() { Failure::Unreachable(text) } else { Failure::Broken(text) }
+        })?;
+        let status = response.status().as_u16();
+        let retry_after = retry_after(response.headers());
+        let body = whole_json(response.into_body(), body_max).await?;
+        Ok(Answer { status, retry_after, body })
+    }
+
     /// One attempt up to the answer's head; the body is read by the caller.
+    ///
+    /// # Errors
+    /// Whatever kept the answer's head from coming.
     pub async fn open(&self, wire: Wire<'_>, timeout: Duration) -> Result<OpenAnswer, Failure> {
-        let response = match tokio::time::timeout(timeout, self.head(wire)).await {
-            Ok(result) => result?,
+        let url = Url::parse(&[self.origin.prefix.as_str(), wire.target].concat())
+            .map_err(|error| Failure::Unreachable(format!("the address is no URL: {error}")))?;
+        let mut request = reqwest::Request::new(method(wire.verb), url);
+        *request.headers_mut() = wire.headers;
+        if let Some(body) = wire.body {
+            *request.body_mut() = Some(body.into());
+        }
+        let files = self.current().files.clone();
+        let response = match tokio::time::timeout(timeout, files.execute(request)).await {
+            Ok(result) => result.map_err(|error| failure(&error))?,
             Err(_) => return Err(Failure::Timeout { sent: true }),
         };
         Ok(OpenAnswer {
@@ -175,7 +227,7 @@ impl HostClient {
             retry_after: retry_after(response.headers()),
             content_type: response
                 .headers()
-                .get(http::header::CONTENT_TYPE)
+                .get(header::CONTENT_TYPE)
                 .and_then(|value| value.to_str().ok())
                 .map(str::to_owned),
             length: response.content_length(),
@@ -183,58 +235,81 @@ impl HostClient {
         })
     }
 
-    async fn head(&self, wire: Wire<'_>) -> Result<reqwest::Response, Failure> {
-        let client = self.client();
-        // `Url::join` would resolve `..`; targets are built from encoded segments and are absolute.
-        let mut url = self.base.clone();
-        let (path, query) = match wire.target.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (wire.target, None),
-        };
-        match self.base.path() {
-            "/" => url.set_path(path),
-            prefix => url.set_path(&format!("{}{path}", prefix.trim_end_matches('/'))),
-        }
-        url.set_query(query);
-        let method = match wire.verb {
-            Verb::Get => Method::GET,
-            Verb::Post => Method::POST,
-            Verb::Put => Method::PUT,
-            Verb::Patch => Method::PATCH,
-            Verb::Delete => Method::DELETE,
-        };
-        let mut request = reqwest::Request::new(method, url);
-        *request.headers_mut() = wire.headers;
-        if let Some(body) = wire.body {
-            *request.body_mut() = Some(body.into());
-        }
-        client.execute(request).await.map_err(|error| failure(&error))
-    }
-
-    fn client(&self) -> reqwest::Client {
+    /// The clients in use, replaced when their time has come.
+    fn current(&self) -> arc_swap::Guard<Arc<Current>> {
         let current = self.current.load();
-        if Instant::now() >= current.replace_at && !self.rotating.swap(true, Ordering::AcqRel) {
-            // Building a client reads CA certificates; it must not hold up this request for long,
-            // and a failure keeps the client that works.
-            match self.profile.build() {
-                Ok(fresh) => self.current.store(Arc::new(fresh)),
-                Err(error) => {
-                    tracing::warn!(%error, "the HTTP client could not be renewed; the old one stays");
-                    self.current.store(Arc::new(Current {
-                        client: current.client.clone(),
-                        replace_at: Instant::now() + self.profile.age,
-                    }));
-                }
-            }
-            self.rotating.store(false, Ordering::Release);
+        if Instant::now() < current.replace_at || self.rotating.swap(true, Ordering::AcqRel) {
+            return current;
         }
-        self.current.load().client.clone()
+        match self.profile.build() {
+            Ok(fresh) => self.current.store(Arc::new(fresh)),
+            Err(error) => {
+                tracing::warn!(error, "the HTTP client could not be renewed; the old one stays");
+                self.current.store(Arc::new(Current {
+                    json: current.json.clone(),
+                    files: current.files.clone(),
+                    replace_at: Instant::now() + self.profile.age,
+                }));
+            }
+        }
+        self.rotating.store(false, Ordering::Release);
+        self.current.load()
     }
 }
 
 impl Profile {
-    fn build(&self) -> Result<Current, reqwest::Error> {
-        let mut builder = reqwest::Client::builder()
+    fn build(&self) -> Result<Current, String> {
+        let tls = self.tls()?;
+        let jitter = self.age_jitter * (super::jitter() * 2.0 - 1.0);
+        Ok(Current {
+            json: self.json(tls.clone()),
+            files: self.files(tls).map_err(|error| causes(&error))?,
+            replace_at: Instant::now() + self.age.mul_f64(1.0 + jitter),
+        })
+    }
+
+    fn tls(&self) -> Result<rustls::ClientConfig, String> {
+        if !self.https {
+            // Never used: a sandbox or a test starts without a CA bundle.
+            let roots = rustls::RootCertStore::empty();
+            return Ok(rustls::ClientConfig::builder()
+                .with_root_certificates(roots)
+                .with_no_client_auth());
+        }
+        let Some(pem) = &self.ca else {
+            return rustls::ClientConfig::with_platform_verifier()
+                .map_err(|error| error.to_string());
+        };
+        let mut roots = rustls::RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|error| format!("upstream.ca_file: {error}"))?;
+            roots.add(certificate).map_err(|error| format!("upstream.ca_file: {error}"))?;
+        }
+        if roots.is_empty() {
+            return Err("upstream.ca_file holds no certificate".to_owned());
+        }
+        Ok(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+    }
+
+    fn json(
+        &self,
+        tls: rustls::ClientConfig,
+    ) -> legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>> {
+        let mut tcp = HttpConnector::new();
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(self.connect_timeout));
+        tcp.enforce_http(false);
+        let builder = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls);
+        let builder = if self.https { builder.https_only() } else { builder.https_or_http() };
+        legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(self.idle_timeout)
+            .pool_max_idle_per_host(self.idle_max)
+            .build(builder.enable_http1().wrap_connector(tcp))
+    }
+
+    fn files(&self, tls: rustls::ClientConfig) -> Result<reqwest::Client, reqwest::Error> {
+        reqwest::Client::builder()
             .redirect(redirect::Policy::none())
             .referer(false)
             .no_proxy()
@@ -245,18 +320,19 @@ impl Profile {
             .connect_timeout(self.connect_timeout)
             .pool_idle_timeout(self.idle_timeout)
             .pool_max_idle_per_host(self.idle_max)
-            .user_agent(&self.user_agent);
-        if !self.https {
-            // No TLS, so no certificates to load: a sandbox or a test starts without a CA bundle.
-            builder = builder.tls_certs_only([]);
-        } else if let Some(pem) = &self.ca {
-            builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(pem)?);
-        }
-        let jitter = self.age_jitter * (super::jitter() * 2.0 - 1.0);
-        Ok(Current {
-            client: builder.build()?,
-            replace_at: Instant::now() + self.age.mul_f64(1.0 + jitter),
-        })
+            .user_agent(self.user_agent.clone())
+            .tls_backend_preconfigured(tls)
+            .build()
+    }
+}
+
+fn method(verb: Verb) -> Method {
+    match verb {
+        Verb::Get => Method::GET,
+        Verb::Post => Method::POST,
+        Verb::Put => Method::PUT,
+        Verb::Patch => Method::PATCH,
+        Verb::Delete => Method::DELETE,
     }
 }
 
@@ -272,31 +348,64 @@ impl OpenAnswer {
     }
 }
 
-async fn whole_body(response: &mut reqwest::Response, body_max: usize) -> Result<Bytes, Failure> {
-    if response.content_length().is_some_and(|length| length > body_max as u64) {
+/// Reads a body to its end; nearly every answer is one piece, and then nothing is copied.
+async fn whole_json(mut body: Incoming, body_max: usize) -> Result<Bytes, Failure> {
+    if body.size_hint().lower() > body_max as u64 {
         return Err(Failure::TooLarge);
     }
-    let Some(first) = response.chunk().await.map_err(|error| failure(&error))? else {
-        return Ok(Bytes::new());
-    };
-    // Nearly every answer is one chunk, and then nothing is copied.
-    let Some(second) = response.chunk().await.map_err(|error| failure(&error))? else {
-        return if first.len() > body_max { Err(Failure::TooLarge) } else { Ok(first) };
-    };
-    let mut body = BytesMut::from(first);
-    body.extend_from_slice(&second);
-    while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error))? {
-        if body.len() + chunk.len() > body_max {
+    let mut whole = Gathered::new(body_max);
+    while !body.is_end_stream() {
+        let Some(frame) = body.frame().await else { break };
+        let frame = frame.map_err(|error| Failure::Broken(causes(&error)))?;
+        if let Ok(piece) = frame.into_data() {
+            whole.add(piece)?;
+        }
+    }
+    Ok(whole.finish())
+}
+
+async fn whole_body(response: &mut reqwest::Response, body_max: usize) -> Result<Bytes, Failure> {
+    let mut whole = Gathered::new(body_max);
+    while let Some(piece) = response.chunk().await.map_err(|error| failure(&error))? {
+        whole.add(piece)?;
+    }
+    Ok(whole.finish())
+}
+
+/// Pieces of a body, copied together only when there is more than one.
+struct Gathered {
+    first: Bytes,
+    more: BytesMut,
+    max: usize,
+}
+
+impl Gathered {
+    fn new(max: usize) -> Self {
+        Self { first: Bytes::new(), more: BytesMut::new(), max }
+    }
+
+    fn add(&mut self, piece: Bytes) -> Result<(), Failure> {
+        if self.first.len() + self.more.len() + piece.len() > self.max {
             return Err(Failure::TooLarge);
         }
-        body.extend_from_slice(&chunk);
+        if self.first.is_empty() && self.more.is_empty() {
+            self.first = piece;
+            return Ok(());
+        }
+        if self.more.is_empty() {
+            self.more.extend_from_slice(&std::mem::take(&mut self.first));
+        }
+        self.more.extend_from_slice(&piece);
+        Ok(())
     }
-    if body.len() > body_max { Err(Failure::TooLarge) } else { Ok(body.freeze()) }
+
+    fn finish(self) -> Bytes {
+        if self.more.is_empty() { self.first } else { self.more.freeze() }
+    }
 }
 
 fn failure(error: &reqwest::Error) -> Failure {
-    // reqwest puts the URL into its messages, and the URL holds the wallet number.
-    let text = chain(error);
+    let text = causes(error);
     if error.is_connect() {
         Failure::Unreachable(text)
     } else if error.is_timeout() {
@@ -306,10 +415,11 @@ fn failure(error: &reqwest::Error) -> Failure {
     }
 }
 
-/// The causes below reqwest's own message, which would quote the URL.
-fn chain(error: &reqwest::Error) -> String {
+/// The causes below an error's own message, which in reqwest's case would quote the URL and with it
+/// the wallet number.
+fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = String::new();
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     while let Some(error) = cause {
         if !text.is_empty() {
             text.push_str(": ");

@@ -138,7 +138,8 @@ fn limited(route: &Route, retry_after: Option<Duration>) -> Error {
         .quota(format!("qiwi:{}", route.area.as_str()), "QIWI limits requests of one wallet.")
 }
 
-fn missing(route: &Route) -> Error {
+/// The error for a thing QIWI does not have: what 404 means for the route.
+pub fn missing(route: &Route) -> Error {
     let reason = match route.not_found {
         NotFound::Is(reason) => reason,
         NotFound::Empty(_) => &reason::WALLET_NOT_FOUND,

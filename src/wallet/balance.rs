@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::credentials::Scopes;
 use crate::error::{Error, Undocumented};
 use crate::money::{Number, Text, currency_code};
-use crate::operation::{Asking, Call, Freshness, Operation, Seen};
+use crate::operation::{Asking, Call, Operation, Seen, from_fields};
 use crate::pb::wallet::v1 as pb;
 use crate::policy::{Access, Area, Class, Lifetime, Policy, Route, Shape};
 
@@ -44,13 +44,7 @@ impl Operation for pb::ListBalancesRequest {
     type Reply<'a> = Accounts<'a>;
     type Response = pb::ListBalancesResponse;
 
-    fn wallet(&self) -> &str {
-        &self.wallet
-    }
-
-    fn freshness(&self) -> Result<Freshness, Error> {
-        Freshness::new(self.max_staleness.as_ref(), self.allow_stale_on_error)
-    }
+    from_fields!(wallet, freshness);
 
     fn ask(&self, _: &Asking<'_>) -> Result<Call, Error> {
         Ok(Call::new())
@@ -95,13 +89,7 @@ impl Operation for pb::ListBalanceOffersRequest {
     type Reply<'a> = Vec<Offer<'a>>;
     type Response = pb::ListBalanceOffersResponse;
 
-    fn wallet(&self) -> &str {
-        &self.wallet
-    }
-
-    fn freshness(&self) -> Result<Freshness, Error> {
-        Freshness::new(self.max_staleness.as_ref(), self.allow_stale_on_error)
-    }
+    from_fields!(wallet, freshness);
 
     fn ask(&self, _: &Asking<'_>) -> Result<Call, Error> {
         Ok(Call::new())

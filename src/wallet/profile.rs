@@ -7,10 +7,10 @@ use serde_json::value::RawValue;
 use crate::credentials::Scopes;
 use crate::error::{Error, Undocumented, reason};
 use crate::money::{Text, currency_code};
-use crate::operation::{Asking, Call, Freshness, Operation, Seen};
+use crate::operation::{Asking, Call, Operation, Seen, from_fields};
 use crate::pb::wallet::v1 as pb;
 use crate::policy::{Access, Area, Class, Lifetime, NotFound, Policy, Route, Shape};
-const LEVELS: &[(&str, pb::IdentificationLevel)] = &[];
+use crate::wallet::identification::LEVELS;
 
 /// W-PRF-1.
 pub static GET: Policy = Policy {
@@ -63,9 +63,7 @@ impl Operation for pb::GetProfileRequest {
     type Reply<'a> = Profile<'a>;
     type Response = pb::GetProfileResponse;
 
-    fn freshness(&self) -> Result<Freshness, Error> {
-        Freshness::new(self.max_staleness.as_ref(), self.allow_stale_on_error)
-    }
+    from_fields!(freshness);
 
     fn ask(&self, _: &Asking<'_>) -> Result<Call, Error> {
         let flag = |on: Option<bool>| on.map(|on| if on { "true" } else { "false" });
@@ -97,13 +95,7 @@ impl Operation for pb::GetNicknameRequest {
     type Reply<'a> = Nickname<'a>;
     type Response = pb::GetNicknameResponse;
 
-    fn wallet(&self) -> &str {
-        &self.wallet
-    }
-
-    fn freshness(&self) -> Result<Freshness, Error> {
-        Freshness::new(self.max_staleness.as_ref(), self.allow_stale_on_error)
-    }
+    from_fields!(wallet, freshness);
 
     fn ask(&self, _: &Asking<'_>) -> Result<Call, Error> {
         Ok(Call::new())
@@ -132,13 +124,7 @@ impl Operation for pb::ListRestrictionsRequest {
     type Reply<'a> = Vec<Restriction<'a>>;
     type Response = pb::ListRestrictionsResponse;
 
-    fn wallet(&self) -> &str {
-        &self.wallet
-    }
-
-    fn freshness(&self) -> Result<Freshness, Error> {
-        Freshness::new(self.max_staleness.as_ref(), self.allow_stale_on_error)
-    }
+    from_fields!(wallet, freshness);
 
     fn ask(&self, _: &Asking<'_>) -> Result<Call, Error> {
         Ok(Call::new())
