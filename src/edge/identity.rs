@@ -165,7 +165,7 @@ fn group_of(policy: &Policy) -> Group {
     match (policy.access, policy.class) {
         (Access::Admin, _) => Group::Admin,
         (_, Class::Read) => Group::Read,
-        (_, Class::Write | Class::Money) => Group::Pay,
+        (_, Class::Write | Class::Once | Class::Money) => Group::Pay,
     }
 }
 
