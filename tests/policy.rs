@@ -59,7 +59,7 @@ fn every_row_is_found_by_its_path_and_nothing_else_is() {
         let path = format!("/{}", row.policy.rpc);
         let found = operations::find(&path).expect(&path);
         assert_eq!(found.policy.rpc, row.policy.rpc);
-        assert_eq!(format!("{}/{}", row.service(), row.method()), row.policy.rpc);
+        assert_eq!(format!("{}/{}", row.service(), row.name()), row.policy.rpc);
         for wrong in [
             row.policy.rpc.to_owned(),
             format!("{path}/"),
