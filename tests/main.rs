@@ -17,6 +17,12 @@ mod tidy;
 /// Generated pages under `docs/` are what the code generates.
 mod docs;
 
+/// QIWI's own examples through the whole gateway.
+mod documents;
+
+/// Every method against the sandbox.
+mod sandbox;
+
 /// Areas of the wallet: what leaves on the wire and what a caller gets, from QIWI's own examples.
 mod wallet {
     mod balance;
