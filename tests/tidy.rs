@@ -154,8 +154,9 @@ fn has_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let before = line[..at].chars().next_back();
         let after = line[at + word.len()..].chars().next();
-        !(before.is_some_and(inside) && word.starts_with(inside))
-            && !(after.is_some_and(inside) && word.ends_with(inside))
+        let glued_before = before.is_some_and(inside) && word.starts_with(inside);
+        let glued_after = after.is_some_and(inside) && word.ends_with(inside);
+        !glued_before && !glued_after
     })
 }
 
