@@ -336,19 +336,29 @@ fn ca(config: &Config) -> Result<Option<Vec<u8>>, StartError> {
 }
 
 fn page_keys(config: &Config) -> Result<Vec<[u8; 32]>, StartError> {
-    use base64::Engine as _;
     let Some(path) = &config.pages.key_file else { return Ok(Vec::new()) };
     let problem = |problem: String| StartError::File { key: "pages.key_file", problem };
     let text = std::fs::read_to_string(path)
         .map_err(|error| problem(format!("{}: {error}", path.display())))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let keys: Option<Vec<[u8; 32]>> = lines
-        .map(|line| base64::engine::general_purpose::STANDARD.decode(line).ok()?.try_into().ok())
-        .collect();
+    let keys: Option<Vec<[u8; 32]>> = lines.map(page_key).collect();
     match keys {
         Some(keys) if (1..=2).contains(&keys.len()) => Ok(keys),
-        _ => Err(problem("expected one or two lines, each 32 bytes in Base64".to_owned())),
+        _ => Err(problem("expected one or two lines, each 32 bytes in hex or base64".to_owned())),
     }
+}
+
+/// 32 bytes as 64 hexadecimal digits or in base64.
+fn page_key(line: &str) -> Option<[u8; 32]> {
+    use base64::Engine as _;
+    if line.len() != 64 {
+        return base64::engine::general_purpose::STANDARD.decode(line).ok()?.try_into().ok();
+    }
+    let mut key = [0; 32];
+    for (byte, digits) in key.iter_mut().zip(line.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(key)
 }
 
 fn listen_error(listener: &'static str, address: SocketAddr, source: std::io::Error) -> StartError {

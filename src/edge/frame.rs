@@ -122,7 +122,13 @@ pub async fn read<T: Message + Default + 'static>(
     match messages.message().await {
         Ok(Some(message)) => Ok(message),
         Ok(None) => Err(unreadable("the request has no message")),
-        Err(status) if status.code() == tonic::Code::OutOfRange => {
+        // The one is said of the length on the wire, the other while decompressing.
+        Err(status)
+            if matches!(
+                status.code(),
+                tonic::Code::OutOfRange | tonic::Code::ResourceExhausted
+            ) =>
+        {
             Err(Error::new(&reason::MESSAGE_TOO_LARGE).log(status.message().to_owned()))
         }
         Err(status) => Err(unreadable(status.message().to_owned())),
