@@ -91,7 +91,7 @@ impl Gateway {
     pub async fn unary<O: Operation>(self: Arc<Self>, call: Inbound) -> Result<Outbound, Error> {
         let (headers, cx, request) = self.read::<O>(call).await?;
         let frame = self.answer(Arc::new(cx), request).await?;
-        Ok(frame::reply(&headers, frame))
+        Ok(frame::reply(self.compression(&headers), frame))
     }
 
     /// Answers a method about the gateway itself.
@@ -105,7 +105,8 @@ impl Gateway {
             wallets: &self.wallets,
             caller: cx.caller.as_deref(),
         };
-        Ok(frame::reply(&headers, frame::encode(&request.answer(&known)?)))
+        let frame = frame::encode(&request.answer(&known)?);
+        Ok(frame::reply(self.compression(&headers), frame))
     }
 
     /// Streams a file.
@@ -140,8 +141,13 @@ impl Gateway {
             }
         })?;
         let first = Bytes::from(prost::Message::encode_to_vec(&first));
+        let compression = self.compression(&headers);
         let stream = self.file::<D>(cx, answer, start, first);
-        Ok(frame::stream(&headers, stream))
+        Ok(frame::stream(compression, stream))
+    }
+
+    fn compression(&self, headers: &http::HeaderMap) -> frame::Compression {
+        frame::Compression::of(self.config.grpc.compress_replies, headers)
     }
 
     async fn read<T: prost::Message + Default + 'static>(
