@@ -6,6 +6,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use prost::Message as _;
+use qiwi_gateway::credentials::Pepper;
 use qiwi_gateway::operation::{Operation, Seen};
 use qiwi_gateway::page::PageTokens;
 use qiwi_gateway::pb::wallet::v1::ListTransactionsRequest;
@@ -29,7 +30,8 @@ fn page() -> Vec<u8> {
 /// The whole way of the page through the gateway, without the network.
 fn map(page: &[u8], pages: &PageTokens) -> usize {
     let request = ListTransactionsRequest::default();
-    let mut seen = Seen::new(prost_types::Timestamp::default(), None, pages);
+    let pepper = Pepper::new(b"of no secret");
+    let mut seen = Seen::new(prost_types::Timestamp::default(), None, pages, &pepper);
     let mut deserializer = serde_json::Deserializer::from_slice(page);
     let reply = serde_ignored::deserialize(&mut deserializer, |_| {}).expect("a documented page");
     let response = request.answer(reply, &mut seen).expect("a documented page");

@@ -19,6 +19,7 @@ pub static GET_CREDENTIAL: Policy = Policy {
     access: Access::Admin,
     route: None,
     cache: Lifetime::Uncached,
+    ..Policy::BASE
 };
 
 /// All credentials.
@@ -30,6 +31,7 @@ pub static LIST_CREDENTIALS: Policy = Policy {
     access: Access::Admin,
     route: None,
     cache: Lifetime::Uncached,
+    ..Policy::BASE
 };
 
 impl Local for pb::GetCredentialRequest {

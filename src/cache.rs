@@ -29,8 +29,8 @@ use crate::operation::Freshness;
 pub struct Key {
     /// The credential's fingerprint; zero where none takes part.
     pub credential: u128,
-    /// The method's row.
-    pub row: u16,
+    /// The operation's id in the catalogue.
+    pub operation: &'static str,
     /// Path and query, and whatever else the answer depends on.
     pub question: Box<str>,
 }
@@ -70,7 +70,12 @@ pub struct AnswerCache {
     hard: Duration,
     enabled: bool,
     patience: Duration,
+    /// When answers of a credential and operation were forgotten last.
+    forgotten: Mutex<HashMap<(u128, &'static str), Instant>>,
 }
+
+/// Questions do not last as long, so what was forgotten longer ago concerns none of them.
+const QUESTION_MAX: Duration = Duration::from_secs(600);
 
 impl AnswerCache {
     /// An empty cache whose questions have `patience` to be answered, at least.
@@ -90,6 +95,7 @@ impl AnswerCache {
             hard: settings.hard_ttl,
             enabled: settings.enabled,
             patience,
+            forgotten: Mutex::default(),
         }
     }
 
@@ -159,20 +165,29 @@ impl AnswerCache {
         }
     }
 
-    /// Forgets every answer of a credential that `matches` accepts by row.
-    pub fn forget(&self, credential: u128, rows: &[u16]) {
-        let doomed: Vec<_> = self
-            .entries
-            .iter()
-            .filter(|(key, _)| key.credential == credential && rows.contains(&key.row))
-            .map(|(key, _)| key)
-            .collect();
-        let entries = self.entries.clone();
-        tokio::spawn(async move {
-            for key in doomed {
-                entries.invalidate(key.as_ref()).await;
-            }
-        });
+    /// Forgets every answer of a credential to these operations. When it returns no call gets
+    /// one of them any more, nor the answer to a question that began before.
+    pub async fn forget(&self, credential: u128, operations: &[&'static str]) {
+        let doomed =
+            |key: &Key| key.credential == credential && operations.contains(&key.operation);
+        let now = Instant::now();
+        {
+            let mut forgotten = self.forgotten.lock();
+            forgotten.retain(|_, at| now.duration_since(*at) < QUESTION_MAX);
+            forgotten.extend(operations.iter().map(|of| ((credential, *of), now)));
+        }
+        self.flights.lock().retain(|key, _| !doomed(key));
+        let kept: Vec<_> =
+            self.entries.iter().map(|(key, _)| key).filter(|key| doomed(key)).collect();
+        for key in kept {
+            self.entries.invalidate(key.as_ref()).await;
+        }
+    }
+
+    /// Whether answers like this one were forgotten since its question began.
+    fn is_outdated(&self, key: &Key, fetched: Instant) -> bool {
+        let forgotten = self.forgotten.lock();
+        forgotten.get(&(key.credential, key.operation)).is_some_and(|at| *at >= fetched)
     }
 
     async fn load(&self, key: Key, load: impl Future<Output = Outcome>) -> Outcome {
@@ -185,8 +200,12 @@ impl AnswerCache {
                 Some(entry) => entry.newest.store(kept),
                 None => {
                     let entry = Arc::new(Entry { newest: ArcSwap::new(kept) });
-                    self.entries.insert(key, entry).await;
+                    self.entries.insert(key.clone(), entry).await;
                 }
+            }
+            // Looked at last: a write that ends from now on finds the entry itself.
+            if self.is_outdated(&key, fetched) {
+                self.entries.invalidate(&key).await;
             }
         }
         Ok(loaded)
@@ -209,10 +228,11 @@ impl AnswerCache {
         flights.insert(key.clone(), flight.clone());
         drop(flights);
         let cache = Arc::clone(self);
+        let own = flight.clone();
         let load = load();
         tokio::spawn(async move {
             // Removed whatever happens inside, a panic included: the key must stay usable.
-            let _clear = Clear { cache: Arc::clone(&cache), key: key.clone() };
+            let _clear = Clear { cache: Arc::clone(&cache), key: key.clone(), flight: own };
             let outcome = cache.load(key, load).await;
             let _ = land.send(Some(outcome));
         });
@@ -234,11 +254,16 @@ fn lost() -> Error {
 struct Clear {
     cache: Arc<AnswerCache>,
     key: Key,
+    flight: watch::Receiver<Option<Outcome>>,
 }
 
 impl Drop for Clear {
     fn drop(&mut self) {
-        self.cache.flights.lock().remove(&self.key);
+        let mut flights = self.cache.flights.lock();
+        // Another question may have taken the place of one that was forgotten.
+        if flights.get(&self.key).is_some_and(|flight| flight.same_channel(&self.flight)) {
+            flights.remove(&self.key);
+        }
     }
 }
 
@@ -249,6 +274,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     const LIFETIME: Duration = Duration::from_secs(3);
+    const OPERATION: &str = "W-BAL-1";
 
     struct Fake {
         cache: Arc<AnswerCache>,
@@ -270,7 +296,7 @@ mod tests {
             result: Result<(), &'static reason::Reason>,
         ) -> Result<(Loaded, CacheOutcome), Error> {
             let asked = Arc::clone(&self.asked);
-            let key = Key { credential: 1, row: 0, question: "/x".into() };
+            let key = Key { credential: 1, operation: OPERATION, question: "/x".into() };
             let deadline = Instant::now() + Duration::from_secs(5);
             self.cache
                 .read(key, LIFETIME, freshness, deadline, |_| async move {
@@ -353,5 +379,33 @@ mod tests {
         }
         assert_eq!(fake.asked.load(Ordering::SeqCst), 1);
         assert!(fake.read(Freshness::DEFAULT, Ok(())).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_forgotten_is_asked_again_and_other_answers_stay() {
+        let fake = Fake::new();
+        fake.read(Freshness::DEFAULT, Ok(())).await.unwrap();
+        fake.cache.forget(2, &[OPERATION]).await;
+        fake.cache.forget(1, &["W-BAL-3"]).await;
+        assert_eq!(fake.read(Freshness::DEFAULT, Ok(())).await.unwrap().1, CacheOutcome::Hit);
+        fake.cache.forget(1, &[OPERATION]).await;
+        assert_eq!(fake.read(Freshness::DEFAULT, Ok(())).await.unwrap().1, CacheOutcome::Miss);
+        assert_eq!(fake.read(Freshness::DEFAULT, Ok(())).await.unwrap().1, CacheOutcome::Hit);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_from_before_a_write_answers_nobody_after_it() {
+        let fake = Arc::new(Fake::new());
+        let before = {
+            let fake = Arc::clone(&fake);
+            tokio::spawn(async move { fake.read(Freshness::DEFAULT, Ok(())).await.map(|_| ()) })
+        };
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        fake.cache.forget(1, &[OPERATION]).await;
+        fake.read(Freshness::DEFAULT, Ok(())).await.unwrap();
+        before.await.unwrap().unwrap();
+        assert_eq!(fake.asked.load(Ordering::SeqCst), 2, "the second call did not join the first");
+        // What the first one brought was not kept in place of the second.
+        assert_eq!(fake.read(Freshness::DEFAULT, Ok(())).await.unwrap().1, CacheOutcome::Hit);
     }
 }

@@ -187,6 +187,16 @@ impl Error {
         self
     }
 
+    /// The same facts under another reason. A stated delay is none of them: it said when to repeat
+    /// under the reason before.
+    #[must_use]
+    pub fn means(mut self, reason: &'static Reason) -> Self {
+        self.0.reason = reason;
+        self.0.retry_after = None;
+        self.0.quota = None;
+        self
+    }
+
     /// What happened, for the log only.
     #[must_use]
     pub fn log(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
@@ -197,6 +207,11 @@ impl Error {
     /// The row of the error table.
     pub fn reason(&self) -> &'static Reason {
         self.0.reason
+    }
+
+    /// Whether the request reached QIWI, where that was decided.
+    pub fn was_sent(&self) -> Option<Sent> {
+        self.0.sent
     }
 
     /// What happened, for the log.

@@ -22,7 +22,7 @@ use crate::error::{Error, Sent, Undocumented, reason};
 use crate::operation::{Asking, Call, Download, FileHead, Known, Local, Operation, Seen};
 use crate::page::PageTokens;
 use crate::pb::wallet::v1::GetProfileRequest;
-use crate::policy::Route;
+use crate::policy::{Class, Route};
 use crate::telemetry::Metrics;
 use crate::upstream::client::{ClientError, Failure, OpenAnswer};
 use crate::upstream::refusal::{Said, explain, missing};
@@ -165,6 +165,9 @@ impl Gateway {
             journal,
             ..
         } = call;
+        if method.policy.legacy && !self.config.upstream.legacy_operations {
+            return Err(unsent(Error::new(&reason::METHOD_UNKNOWN)));
+        }
         let size_max = self.config.grpc.message_max.bytes();
         let request = frame::read(&parts.headers, body, size_max).await?;
         let cx = Context { method, deadline, single_attempt, caller, credential, journal };
@@ -183,8 +186,12 @@ impl Gateway {
         let Some(lifetime) = O::POLICY.cache.resolve(&self.config.cache) else {
             let deadline = cx.deadline;
             let wallet = wallet.as_ref();
-            let loaded = Box::pin(self.fetch(&cx, &request, &question, wallet, deadline)).await?;
-            return Ok(loaded.frame);
+            let fetch = Box::pin(self.fetch(&cx, &request, &question, wallet, deadline));
+            let loaded = match O::POLICY.class {
+                Class::Write | Class::Once => self.written(&cx, fetch.await).await,
+                Class::Read | Class::Money => fetch.await,
+            };
+            return Ok(loaded?.frame);
         };
         let mut target = question.target(route, wallet.as_ref())?;
         if !question.variant().is_empty() {
@@ -197,7 +204,7 @@ impl Gateway {
         }
         let key = Key {
             credential: cx.credential.as_ref().map_or(0, |of| of.fingerprint.as_u128()),
-            row: cx.method.index_u16(),
+            operation: O::POLICY.operation,
             question: target.into_boxed_str(),
         };
         let freshness = request.freshness().map_err(unsent)?;
@@ -222,6 +229,23 @@ impl Gateway {
         Ok(loaded.frame)
     }
 
+    /// What a write that is no payment came to: kept answers it made wrong are forgotten, and an
+    /// error after which QIWI may have executed it says so.
+    async fn written(&self, cx: &Context, outcome: Result<Loaded, Error>) -> Result<Loaded, Error> {
+        let outcome = outcome.map_err(unclear);
+        let changed = match &outcome {
+            Ok(_) => true,
+            Err(error) => *error.reason() == reason::WRITE_OUTCOME_UNKNOWN,
+        };
+        let forgets = cx.method.policy.forgets;
+        if changed && !forgets.is_empty() {
+            let credential = cx.credential.as_ref().map_or(0, |of| of.fingerprint.as_u128());
+            let operations: Vec<_> = forgets.iter().map(|policy| policy.operation).collect();
+            self.cache.forget(credential, &operations).await;
+        }
+        outcome
+    }
+
     /// Asks QIWI, maps and repairs the answer, and encodes the reply.
     async fn fetch<O: Operation>(
         &self,
@@ -232,12 +256,16 @@ impl Gateway {
         deadline: Instant,
     ) -> Result<Loaded, Error> {
         let route = route(O::POLICY)?;
-        let body = self.ask(cx, route, question, wallet, deadline).await?;
+        let class = O::POLICY.class;
+        let body = match self.ask(cx, route, class, question, wallet, deadline).await {
+            Ok(body) => body,
+            Err(error) => return Err(self.resolved(cx, route, error, deadline).await),
+        };
         let mut response = self.map(cx, route, request, wallet, &body)?;
         let missing = request.missing(&response);
         if !missing.is_empty() {
             let asked = missing.iter().take(REPAIRS_MAX);
-            let asked = asked.map(|call| self.ask(cx, route, call, wallet, deadline));
+            let asked = asked.map(|call| self.ask(cx, route, class, call, wallet, deadline));
             for body in join_all(asked).await.into_iter().flatten() {
                 // A repair that fails leaves the gap, which the reply can express.
                 if let Ok(part) = self.map(cx, route, request, wallet, &body) {
@@ -262,6 +290,7 @@ impl Gateway {
         &self,
         cx: &Context,
         route: &'static Route,
+        class: Class,
         question: &Call,
         wallet: Option<&Wallet>,
         deadline: Instant,
@@ -269,13 +298,13 @@ impl Gateway {
         let target = question.target(route, wallet)?;
         let body = question.body();
         let credential = self.usable(cx.credential.as_ref()).await?;
-        let first = ask(cx, route, &target, body, credential.as_ref(), wallet, deadline);
+        let first = ask(cx, route, class, &target, body, credential.as_ref(), wallet, deadline);
         match self.upstream.ask(&first).await {
             Err(error) if *error.reason() == reason::TOKEN_REJECTED => {
                 let Some(renewed) = self.renewed(credential.as_ref(), Instant::now()).await else {
                     return Err(error);
                 };
-                let again = ask(cx, route, &target, body, Some(&renewed), wallet, deadline);
+                let again = ask(cx, route, class, &target, body, Some(&renewed), wallet, deadline);
                 self.upstream.ask(&again).await
             }
             outcome => outcome,
@@ -292,16 +321,41 @@ impl Gateway {
         let target = question.target(route, wallet)?;
         let body = question.body();
         let credential = self.usable(cx.credential.as_ref()).await?;
-        let first = ask(cx, route, &target, body, credential.as_ref(), wallet, cx.deadline);
+        let class = cx.method.policy.class;
+        let first = ask(cx, route, class, &target, body, credential.as_ref(), wallet, cx.deadline);
         match self.upstream.open(&first).await {
             Err(error) if *error.reason() == reason::TOKEN_REJECTED => {
                 let Some(renewed) = self.renewed(credential.as_ref(), Instant::now()).await else {
                     return Err(error);
                 };
-                let again = ask(cx, route, &target, body, Some(&renewed), wallet, cx.deadline);
+                let again =
+                    ask(cx, route, class, &target, body, Some(&renewed), wallet, cx.deadline);
                 self.upstream.open(&again).await
             }
             outcome => outcome,
+        }
+    }
+
+    /// Looks once at what tells the meaning of a refusal that may mean two things.
+    async fn resolved(
+        &self,
+        cx: &Context,
+        route: &'static Route,
+        error: Error,
+        deadline: Instant,
+    ) -> Error {
+        let Some(doubt) = route.doubt.filter(|of| error.upstream_status() == Some(of.status))
+        else {
+            return error;
+        };
+        let Some(look) = &doubt.look.route else { return error };
+        let looked =
+            Box::pin(self.ask(cx, look, doubt.look.class, &Call::new(), None, deadline)).await;
+        match looked {
+            Ok(_) => error.means(doubt.found),
+            Err(missed) if missed.reason() == missing(look).reason() => error.means(doubt.missing),
+            // Nothing was learnt; the refusal stays as general as it was.
+            Err(_) => error,
         }
     }
 
@@ -358,7 +412,10 @@ impl Gateway {
         body: &Bytes,
     ) -> Result<O::Response, Error> {
         let mut unknown_fields = 0u32;
-        let mut deserializer = serde_json::Deserializer::from_slice(body);
+        // A write may be confirmed without a word; a read without an answer is none.
+        let nothing = O::POLICY.class != Class::Read && body.iter().all(u8::is_ascii_whitespace);
+        let text = if nothing { b"null".as_slice() } else { body };
+        let mut deserializer = serde_json::Deserializer::from_slice(text);
         let reply: O::Reply<'_> =
             serde_ignored::deserialize(&mut deserializer, |_| unknown_fields += 1).map_err(
                 |error| {
@@ -373,7 +430,7 @@ impl Gateway {
             self.metrics.unknown_field(O::POLICY.operation);
         }
         let now = prost_types::Timestamp::from(SystemTime::now());
-        let mut seen = Seen::new(now, wallet, &self.pages);
+        let mut seen = Seen::new(now, wallet, &self.pages, self.credentials.pepper());
         let response = request
             .answer(reply, &mut seen)
             .map_err(|undocumented| self.malformed(cx, &undocumented, body.len()))?;
@@ -446,7 +503,8 @@ impl Gateway {
         let route = route(O::POLICY)?;
         let asking = Asking { wallet: None, pages: &self.pages };
         let question = request.ask(&asking)?;
-        let body = self.ask(cx, route, &question, None, cx.deadline).await?;
+        let class = O::POLICY.class;
+        let body = self.ask(cx, route, class, &question, None, cx.deadline).await?;
         self.map(cx, route, request, None, &body)
     }
 
@@ -574,6 +632,17 @@ fn broken(detail: String) -> Error {
         .log(detail)
 }
 
+/// A failed write after which QIWI may have executed it.
+fn unclear(error: Error) -> Error {
+    let reason = error.reason();
+    let unusable = *reason == reason::UPSTREAM_ERROR || *reason == reason::UPSTREAM_MALFORMED;
+    if error.was_sent() == Some(Sent::Unknown) || unusable {
+        error.means(&reason::WRITE_OUTCOME_UNKNOWN).sent(Sent::Unknown)
+    } else {
+        error
+    }
+}
+
 /// A request refused by its own area's checks.
 fn unsent(error: Error) -> Error {
     error.sent(Sent::No)
@@ -591,9 +660,11 @@ fn route(policy: &'static crate::policy::Policy) -> Result<&'static Route, Error
     })
 }
 
+#[allow(clippy::too_many_arguments, reason = "each names one thing the attempt needs")]
 fn ask<'a>(
     cx: &'a Context,
     route: &'static Route,
+    class: Class,
     target: &'a str,
     body: Option<&(Bytes, &'static str)>,
     credential: Option<&'a Arc<Credential>>,
@@ -602,7 +673,7 @@ fn ask<'a>(
 ) -> Ask<'a> {
     Ask {
         route,
-        class: cx.method.policy.class,
+        class,
         target,
         body: body.cloned(),
         credential,

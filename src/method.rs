@@ -29,11 +29,6 @@ impl Method {
         usize::from(self.index)
     }
 
-    /// As [`Method::index`], for keys.
-    pub fn index_u16(&self) -> u16 {
-        self.index
-    }
-
     /// Its name without its service.
     pub fn name(&self) -> &'static str {
         self.policy.rpc.get(self.service_end + 1..).unwrap_or(self.policy.rpc)

@@ -10,9 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use prost::Message;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::credentials::Wallet;
+use crate::credentials::{Pepper, Wallet};
 use crate::error::{Error, Undocumented, reason};
 use crate::page::PageTokens;
 use crate::policy::{Policy, Route};
@@ -215,6 +215,8 @@ pub struct Seen<'a> {
     pub wallet: Option<&'a Wallet>,
     /// For sealing page tokens.
     pub pages: &'a PageTokens,
+    /// For telling secrets apart without showing them.
+    pub pepper: &'a Pepper,
     /// Names of fields with enum values outside the documents.
     pub unknown_enums: Vec<&'static str>,
     /// Names of fields with times that could not be read.
@@ -227,8 +229,16 @@ impl<'a> Seen<'a> {
         fetch_time: prost_types::Timestamp,
         wallet: Option<&'a Wallet>,
         pages: &'a PageTokens,
+        pepper: &'a Pepper,
     ) -> Self {
-        Self { fetch_time, wallet, pages, unknown_enums: Vec::new(), unreadable_times: Vec::new() }
+        Self {
+            fetch_time,
+            wallet,
+            pages,
+            pepper,
+            unknown_enums: Vec::new(),
+            unreadable_times: Vec::new(),
+        }
     }
 
     /// See [`Asking::list`].
@@ -267,6 +277,23 @@ impl<'a> Seen<'a> {
             self.unreadable_times.push(field);
         }
         Some(time)
+    }
+}
+
+/// A success that says nothing: no body, or one that is no error body. QIWI's documents have
+/// several ways to say "done" and promise none of them.
+#[derive(Debug)]
+pub struct Done;
+
+impl<'de> Deserialize<'de> for Done {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let body = serde_json::Value::deserialize(deserializer)?;
+        match body.get("errorCode").or_else(|| body.get("code")) {
+            Some(code) if !matches!(code.as_str(), Some("0")) && code.as_i64() != Some(0) => {
+                Err(serde::de::Error::custom("an error body"))
+            }
+            _ => Ok(Self),
+        }
     }
 }
 
@@ -326,6 +353,14 @@ impl Call {
         // Bodies are plain structs with string keys; serialising those cannot fail.
         let bytes = serde_json::to_vec(body).unwrap_or_default();
         self.body = Some((bytes.into(), crate::policy::JSON));
+        self
+    }
+
+    /// A form as browsers send it.
+    #[must_use]
+    pub fn form(mut self, fields: &[(&str, &str)]) -> Self {
+        let form = fields.iter().fold(Self::new(), |form, (name, value)| form.query(name, value));
+        self.body = Some((form.query.into(), crate::policy::FORM));
         self
     }
 
@@ -401,6 +436,25 @@ mod tests {
             "/v1/persons/79990000001/things/a%2Fb%20..%2F%3F\
              ?startDate=2017-05-10T00%3A00%3A00%2B03%3A00&types%5B0%5D=REFILL"
         );
+    }
+
+    #[test]
+    fn forms_are_encoded_as_queries_are() {
+        let call = Call::new().form(&[("phone", "79161112233"), ("a b", "c&d=é+")]);
+        let (body, kind) = call.body().unwrap();
+        assert_eq!(body.as_ref(), b"phone=79161112233&a%20b=c%26d%3D%C3%A9%2B");
+        assert_eq!(*kind, "application/x-www-form-urlencoded");
+        assert_eq!(call.target(&Route { path: "/x", ..ROUTE }, None).unwrap(), "/x");
+    }
+
+    #[test]
+    fn done_is_anything_but_an_error_body() {
+        for body in ["null", "{}", "201", r#""OK""#, r#"{"response":"x"}"#, r#"{"code":"0"}"#] {
+            serde_json::from_str::<Done>(body).unwrap();
+        }
+        for body in ["", "<html>", r#"{"errorCode":"x.y"}"#, r#"{"code":"QWPRC-1"}"#] {
+            assert!(serde_json::from_str::<Done>(body).is_err(), "{body}");
+        }
     }
 
     #[test]

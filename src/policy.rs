@@ -26,6 +26,25 @@ pub struct Policy {
     pub route: Option<Route>,
     /// How long an answer may be reused.
     pub cache: Lifetime,
+    /// The reads whose kept answers a success of this method makes wrong.
+    pub forgets: &'static [&'static Policy],
+    /// Whether QIWI documents it no longer; served with `upstream.legacy_operations` only.
+    pub legacy: bool,
+}
+
+impl Policy {
+    /// What most rows have in common; the other fields are set by struct update syntax.
+    pub const BASE: Self = Self {
+        rpc: "",
+        operation: "",
+        shape: Shape::Unary,
+        class: Class::Read,
+        access: Access::Open,
+        route: None,
+        cache: Lifetime::Uncached,
+        forgets: &[],
+        legacy: false,
+    };
 }
 
 /// How many messages an RPC answers with.
@@ -77,6 +96,12 @@ pub enum Access {
         /// Whether QIWI's read-only information token opens it too.
         information: bool,
     },
+    /// A wallet token with all of `scopes`, for methods that answer with a secret of the wallet:
+    /// callers need the admin group where callers are known.
+    WalletSecret {
+        /// Every one of these must be granted.
+        scopes: Scopes,
+    },
     /// The P2P secret key, or a wallet token with all of `wallet_scopes`: the documents name the
     /// first, the token's permission list the second (catalogue, section 13).
     P2pOrWallet {
@@ -88,7 +113,7 @@ pub enum Access {
 impl Access {
     /// Whether a call needs a QIWI credential at all.
     pub const fn needs_credential(self) -> bool {
-        matches!(self, Self::Wallet { .. } | Self::P2pOrWallet { .. })
+        matches!(self, Self::Wallet { .. } | Self::WalletSecret { .. } | Self::P2pOrWallet { .. })
     }
 
     /// Decides about a credential whose kind and scopes are known.
@@ -99,7 +124,7 @@ impl Access {
         let granted = granted.unwrap_or(Scopes::NONE);
         match (self, kind) {
             (Self::Open | Self::Admin, _) => Ok(()),
-            (Self::Wallet { scopes, .. }, Kind::Wallet)
+            (Self::Wallet { scopes, .. } | Self::WalletSecret { scopes }, Kind::Wallet)
             | (Self::P2pOrWallet { wallet_scopes: scopes }, Kind::Wallet) => {
                 if granted.contains(scopes) { Ok(()) } else { Err(Denial::Scope(scopes)) }
             }
@@ -107,9 +132,10 @@ impl Access {
                 if granted.contains(scopes) { Ok(()) } else { Err(Denial::Scope(scopes)) }
             }
             (Self::P2pOrWallet { .. }, Kind::P2p) => Ok(()),
-            (Self::Wallet { information: false, .. }, Kind::Information) => {
-                Err(Denial::Information)
-            }
+            (
+                Self::Wallet { information: false, .. } | Self::WalletSecret { .. },
+                Kind::Information,
+            ) => Err(Denial::Information),
             (_, kind) => Err(Denial::Kind(kind)),
         }
     }
@@ -143,12 +169,29 @@ pub struct Route {
     pub headers: &'static [(&'static str, &'static str)],
     /// What HTTP 404 means here.
     pub not_found: NotFound,
+    /// A status that means one of two things here.
+    pub doubt: Option<&'static Doubt>,
     /// Whether the answer is a file rather than JSON.
     pub file: bool,
 }
 
+/// A refusal whose meaning a look at something else tells.
+#[derive(Debug)]
+pub struct Doubt {
+    /// The HTTP status of the refusal.
+    pub status: u16,
+    /// The read that decides; its path has no open names.
+    pub look: &'static Policy,
+    /// What the refusal means when the read finds something.
+    pub found: &'static Reason,
+    /// What it means when the read answers that there is nothing.
+    pub missing: &'static Reason,
+}
+
 /// The usual `Accept` header.
 pub const JSON: &str = "application/json";
+/// The content type of forms.
+pub const FORM: &str = "application/x-www-form-urlencoded";
 
 impl Route {
     /// A JSON read of the wallet host; the other fields are set by struct update syntax.
@@ -160,6 +203,7 @@ impl Route {
         accept: JSON,
         headers: &[],
         not_found: NotFound::Is(&reason::WALLET_NOT_FOUND),
+        doubt: None,
         file: false,
     };
 

@@ -197,12 +197,18 @@ impl Upstream {
             Class::Write | Class::Once | Class::Money => 2,
         };
         let mut attempt = 0;
+        let mut unclear = false;
         loop {
             attempt += 1;
-            let (error, again) = match self.attempt(line, ask, attempt).await {
+            let (mut error, again) = match self.attempt(line, ask, attempt).await {
                 Ok(received) => return Ok(received),
                 Err(missed) => missed,
             };
+            // An earlier attempt may have reached QIWI even if this one did not.
+            if unclear && error.was_sent() == Some(Sent::No) {
+                error = error.sent(Sent::Unknown);
+            }
+            unclear |= error.was_sent() != Some(Sent::No);
             if !again.helps(ask.class) || attempt >= attempts_max {
                 return Err(error);
             }
@@ -542,7 +548,5 @@ fn explain_failure(ask: &Ask<'_>, failure: Failure) -> (Error, Again) {
 /// The caller's time is over.
 pub fn deadline_exceeded(ask: &Ask<'_>, sent: Sent) -> Error {
     let attempts = ask.journal.attempts.load(Ordering::Relaxed);
-    // An earlier attempt may have reached QIWI even if this one did not.
-    let sent = if attempts > 0 { Sent::Unknown } else { sent };
     Error::new(&reason::DEADLINE_EXCEEDED).sent(sent).attempts(attempts)
 }

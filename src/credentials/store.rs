@@ -112,6 +112,12 @@ impl Credentials {
         self.table.load().named.get(name).cloned()
     }
 
+    /// What fingerprints of secrets are made with.
+    #[must_use]
+    pub const fn pepper(&self) -> &Pepper {
+        &self.pepper
+    }
+
     /// A credential for a token that a caller brought. What it may do is not known here.
     ///
     /// # Errors

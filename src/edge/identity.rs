@@ -163,7 +163,7 @@ fn bearer(value: &str) -> Option<&str> {
 
 fn group_of(policy: &Policy) -> Group {
     match (policy.access, policy.class) {
-        (Access::Admin, _) => Group::Admin,
+        (Access::Admin | Access::WalletSecret { .. }, _) => Group::Admin,
         (_, Class::Read) => Group::Read,
         (_, Class::Write | Class::Once | Class::Money) => Group::Pay,
     }

@@ -143,6 +143,8 @@ reasons! {
     DEADLINE_EXCEEDED = DeadlineExceeded, Later, "The deadline passed before an answer was there.", "The caller's deadline, or the gateway's cap for the method, is spent.";
     DEADLINE_TOO_SHORT = DeadlineExceeded, Fix, "The deadline is too short for a payment.", "A money method was called with less than five seconds left. Nothing was sent.";
 
+    WRITE_OUTCOME_UNKNOWN = DeadlineExceeded, Ask, "QIWI may have executed the change; look at the state before repeating it.", "A change that is no payment was sent and no usable answer came: time ran out, the connection broke, QIWI answered 5xx or something unreadable. Read the state before you send it again.";
+
     // Pacing.
     RATE_LIMITED_UPSTREAM = ResourceExhausted, Later, "QIWI answered that there are too many requests.", "QIWI answered 423 or 429, or did so a moment ago and the wallet cools down.";
     RATE_LIMITED_LOCAL = ResourceExhausted, Later, "The gateway paces calls so that QIWI does not block the wallet.", "The wallet's share of requests is used up. Nothing was sent.";

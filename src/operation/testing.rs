@@ -9,7 +9,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::{Asking, Call, Operation, Seen};
-use crate::credentials::Wallet;
+use crate::credentials::{Pepper, Wallet};
 use crate::error::Error;
 use crate::page::PageTokens;
 use crate::policy::Policy;
@@ -26,6 +26,12 @@ static PAGES: LazyLock<PageTokens> =
 /// Page tokens that open what [`map`] sealed.
 pub(crate) fn pages() -> &'static PageTokens {
     &PAGES
+}
+
+/// The pepper of fingerprints in these tests.
+pub(crate) fn pepper() -> &'static Pepper {
+    static PEPPER: LazyLock<Pepper> = LazyLock::new(|| Pepper::new(b"pepper of the tests"));
+    &PEPPER
 }
 
 /// [`WALLET`], parsed.
@@ -45,7 +51,7 @@ pub(crate) fn fixture(name: &str) -> String {
 pub(crate) struct Request {
     /// `GET /path?query`
     pub line: String,
-    /// The body as JSON; `Null` when there is none.
+    /// The body as JSON, a form as text; `Null` when there is none.
     pub body: Value,
 }
 
@@ -60,7 +66,10 @@ pub(crate) fn ask<O: Operation>(request: &O) -> Result<Request, Error> {
 pub(crate) fn rendered(policy: &Policy, call: &Call) -> Request {
     let route = policy.route.as_ref().expect("an upstream method has a route");
     let target = call.target(route, Some(&wallet())).expect("the template is filled");
-    let body = call.body().map(|(body, _)| serde_json::from_slice(body).unwrap());
+    let body = call.body().map(|(body, kind)| match *kind {
+        crate::policy::FORM => String::from_utf8(body.to_vec()).unwrap().into(),
+        _ => serde_json::from_slice(body).unwrap(),
+    });
     Request { line: format!("{} {target}", route.verb.as_str()), body: body.unwrap_or(Value::Null) }
 }
 
@@ -94,11 +103,13 @@ pub(crate) fn try_map<O: Operation>(
 ) -> Result<Mapped<O::Response>, String> {
     let wallet = wallet();
     let mut ignored = Vec::new();
+    let written = O::POLICY.class != crate::policy::Class::Read;
+    let json = if written && json.is_empty() { "null" } else { json };
     let mut deserializer = serde_json::Deserializer::from_slice(json.as_bytes());
     let mut wrapped = |path: serde_ignored::Path<'_>| ignored.push(path.to_string());
     let deserializer = serde_ignored::Deserializer::new(&mut deserializer, &mut wrapped);
     let reply = O::Reply::deserialize(deserializer).map_err(|error| error.to_string())?;
-    let mut seen = Seen::new(NOW, Some(&wallet), pages());
+    let mut seen = Seen::new(NOW, Some(&wallet), pages(), pepper());
     let response = request.answer(reply, &mut seen).map_err(|error| error.to_string())?;
     let Seen { unknown_enums, unreadable_times, .. } = seen;
     Ok(Mapped { response, unknown_enums, unreadable_times, ignored })

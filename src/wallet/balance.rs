@@ -22,6 +22,7 @@ pub static LIST: Policy = Policy {
         ..Route::WALLET_READ
     }),
     cache: Lifetime::Balance,
+    ..Policy::BASE
 };
 
 /// W-BAL-3.
@@ -37,6 +38,7 @@ pub static OFFERS: Policy = Policy {
         ..Route::WALLET_READ
     }),
     cache: Lifetime::Seconds(600),
+    ..Policy::BASE
 };
 
 impl Operation for pb::ListBalancesRequest {

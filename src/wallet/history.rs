@@ -41,6 +41,7 @@ pub static LIST: Policy = Policy {
         ..Route::WALLET_READ
     }),
     cache: Lifetime::Uncached,
+    ..Policy::BASE
 };
 
 /// W-TXN-1.
@@ -57,6 +58,7 @@ pub static TRANSACTION: Policy = Policy {
         ..Route::WALLET_READ
     }),
     cache: Lifetime::Seconds(3600),
+    ..Policy::BASE
 };
 
 /// W-STA-1.
@@ -73,6 +75,7 @@ pub static STATISTICS: Policy = Policy {
         ..Route::WALLET_READ
     }),
     cache: Lifetime::Seconds(60),
+    ..Policy::BASE
 };
 
 impl Operation for pb::ListTransactionsRequest {

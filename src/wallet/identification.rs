@@ -23,6 +23,7 @@ pub static GET: Policy = Policy {
         ..Route::WALLET_READ
     }),
     cache: Lifetime::Seconds(60),
+    ..Policy::BASE
 };
 
 /// W-IDN-5. Its callers wait for a change, so it is never kept.
@@ -39,6 +40,7 @@ pub static DOWNGRADE: Policy = Policy {
         ..Route::WALLET_READ
     }),
     cache: Lifetime::Uncached,
+    ..Policy::BASE
 };
 
 /// QIWI's names of the levels; profiles use the same ones.

@@ -28,6 +28,7 @@ pub static LIST: Policy = Policy {
         ..Route::WALLET_READ
     }),
     cache: Lifetime::Uncached,
+    ..Policy::BASE
 };
 
 /// Where a list continues.

@@ -28,6 +28,7 @@ pub static LIST: Policy = Policy {
         ..Route::WALLET_READ
     }),
     cache: Lifetime::Seconds(60),
+    ..Policy::BASE
 };
 
 /// W-LIM-2.
@@ -43,6 +44,7 @@ pub static P2P_COUNT: Policy = Policy {
         ..Route::WALLET_READ
     }),
     cache: Lifetime::Seconds(60),
+    ..Policy::BASE
 };
 
 /// QIWI's names of the kinds, in the order they are asked for.

@@ -36,6 +36,7 @@ pub static LIST: Policy = Policy {
         ..Route::WALLET_READ
     }),
     cache: Lifetime::Seconds(30),
+    ..Policy::BASE
 };
 
 /// W-MST-6. Its path is one of the payment history's, and so is its limit.
@@ -53,6 +54,7 @@ pub static STATEMENT: Policy = Policy {
         ..Route::WALLET_READ
     }),
     cache: Lifetime::Uncached,
+    ..Policy::BASE
 };
 
 impl Operation for pb::ListCardsRequest {

@@ -27,6 +27,7 @@ pub static QUOTE: Policy = Policy {
         ..Route::WALLET_READ
     }),
     cache: Lifetime::Uncached,
+    ..Policy::BASE
 };
 
 /// W-PAY-6. It names nothing that could be missing.
@@ -43,6 +44,7 @@ pub static RATES: Policy = Policy {
         ..Route::WALLET_READ
     }),
     cache: Lifetime::Seconds(60),
+    ..Policy::BASE
 };
 
 /// The only currency of quotes, and the account they are paid from.

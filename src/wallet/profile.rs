@@ -25,6 +25,7 @@ pub static GET: Policy = Policy {
         ..Route::WALLET_READ
     }),
     cache: Lifetime::Profile,
+    ..Policy::BASE
 };
 
 /// W-NIK-1.
@@ -40,6 +41,7 @@ pub static NICKNAME: Policy = Policy {
         ..Route::WALLET_READ
     }),
     cache: Lifetime::Seconds(3600),
+    ..Policy::BASE
 };
 
 /// W-RST-1.
@@ -56,6 +58,7 @@ pub static RESTRICTIONS: Policy = Policy {
         ..Route::WALLET_READ
     }),
     cache: Lifetime::Seconds(60),
+    ..Policy::BASE
 };
 
 impl Operation for pb::GetProfileRequest {

@@ -27,6 +27,7 @@ pub static SEARCH: Policy = Policy {
         ..Route::WALLET_READ
     }),
     cache: Lifetime::Seconds(3600),
+    ..Policy::BASE
 };
 
 /// W-PAY-8.
@@ -43,6 +44,7 @@ pub static MOBILE: Policy = Policy {
         ..Route::WALLET_READ
     }),
     cache: Lifetime::Seconds(3600),
+    ..Policy::BASE
 };
 
 /// W-PAY-10. A question in spite of its verb, and never kept: it holds a card number.
@@ -62,6 +64,7 @@ pub static CARD: Policy = Policy {
         ..Route::WALLET_READ
     }),
     cache: Lifetime::Uncached,
+    ..Policy::BASE
 };
 
 /// How many digits a card number has (ISO/IEC 7812).

@@ -24,6 +24,7 @@ pub static GET_ACTIVE: Policy = Policy {
         ..Route::WALLET_READ
     }),
     cache: Lifetime::Seconds(30),
+    ..Policy::BASE
 };
 
 static TRANSACTION_TYPES: &[(&str, pb::WebhookTransactionType)] = &[

@@ -26,6 +26,7 @@ pub static DOWNLOAD: Policy = Policy {
         ..Route::WALLET_READ
     }),
     cache: Lifetime::Uncached,
+    ..Policy::BASE
 };
 
 impl Download for pb::DownloadReceiptRequest {

@@ -28,6 +28,7 @@ pub static GET: Policy = Policy {
         ..Route::WALLET_READ
     }),
     cache: Lifetime::Seconds(3600),
+    ..Policy::BASE
 };
 
 impl Operation for pb::GetTariffRequest {
