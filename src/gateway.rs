@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::Stream;
+use zeroize::Zeroize as _;
 
 use crate::cache::{AnswerCache, Key, Loaded};
 use crate::call::{CacheOutcome, Context, Inbound};
@@ -261,7 +262,11 @@ impl Gateway {
             Ok(body) => body,
             Err(error) => return Err(self.resolved(cx, route, error, deadline).await),
         };
-        let mut response = self.map(cx, route, request, wallet, &body)?;
+        let response = self.map(cx, route, request, wallet, &body);
+        if O::SECRET {
+            wipe(body);
+        }
+        let mut response = response?;
         let missing = request.missing(&response);
         if !missing.is_empty() {
             let asked = missing.iter().take(REPAIRS_MAX);
@@ -273,17 +278,15 @@ impl Gateway {
                 }
             }
         }
+        let keep = request.may_keep(&response);
         let frame = frame::encode(&response);
+        request.wipe(&mut response);
         if frame.len() as u64 > self.config.grpc.reply_max.get() {
             return Err(Error::new(&reason::UPSTREAM_MALFORMED)
                 .sent(Sent::Yes)
                 .log("the reply is larger than grpc.reply_max"));
         }
-        Ok(Loaded {
-            frame,
-            attempts: cx.journal.attempts.load(Ordering::Relaxed),
-            keep: request.may_keep(&response),
-        })
+        Ok(Loaded { frame, attempts: cx.journal.attempts.load(Ordering::Relaxed), keep })
     }
 
     async fn ask(
@@ -423,11 +426,14 @@ impl Gateway {
                     if said.is_refusal() {
                         return explain(route, 200, said, None);
                     }
-                    self.unreadable(cx, body, &error)
+                    self.unreadable(cx, body, &error, O::SECRET)
                 },
             )?;
         for _ in 0..unknown_fields {
             self.metrics.unknown_field(O::POLICY.operation);
+        }
+        if let Some(refusal) = request.refusal(&reply) {
+            return Err(refusal.http_status(200).sent(Sent::Yes));
         }
         let now = prost_types::Timestamp::from(SystemTime::now());
         let mut seen = Seen::new(now, wallet, &self.pages, self.credentials.pepper());
@@ -447,13 +453,23 @@ impl Gateway {
     }
 
     /// Tells the log what can be told of an unreadable body without quoting it.
-    fn unreadable(&self, cx: &Context, body: &Bytes, error: &serde_json::Error) -> Error {
-        let digest = ring::digest::digest(&ring::digest::SHA256, body);
-        let prefix: String =
-            digest.as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    fn unreadable(
+        &self,
+        cx: &Context,
+        body: &Bytes,
+        error: &serde_json::Error,
+        secret: bool,
+    ) -> Error {
         self.metrics.undocumented_reply(cx.method.policy.operation);
+        let digest = if secret {
+            "not digested".to_owned()
+        } else {
+            let digest = ring::digest::digest(&ring::digest::SHA256, body);
+            let prefix = digest.as_ref().iter().take(4).map(|byte| format!("{byte:02x}"));
+            format!("sha256 {}…", prefix.collect::<String>())
+        };
         Error::new(&reason::UPSTREAM_MALFORMED).sent(Sent::Yes).http_status(200).log(format!(
-            "unreadable body: {} bytes, sha256 {prefix}…, {:?} at line {} column {}",
+            "unreadable body: {} bytes, {digest}, {:?} at line {} column {}",
             body.len(),
             error.classify(),
             error.line(),
@@ -640,6 +656,13 @@ fn unclear(error: Error) -> Error {
         error.means(&reason::WRITE_OUTCOME_UNKNOWN).sent(Sent::Unknown)
     } else {
         error
+    }
+}
+
+/// Overwrites an answer where nobody else holds its memory.
+fn wipe(body: Bytes) {
+    if let Ok(mut body) = body.try_into_mut() {
+        body.zeroize();
     }
 }
 

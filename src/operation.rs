@@ -24,6 +24,9 @@ pub(crate) mod testing;
 pub trait Operation: Message + Default + Send + Sync + 'static {
     /// The method's row.
     const POLICY: &'static Policy;
+    /// Whether the answer holds secrets: then it is wiped where the gateway owns it, and the log has
+    /// not even a digest of it, because so short a text could be guessed from one.
+    const SECRET: bool = false;
     /// The JSON QIWI sends.
     type Reply<'a>: Deserialize<'a>;
     /// The message the caller gets.
@@ -48,6 +51,11 @@ pub trait Operation: Message + Default + Send + Sync + 'static {
     /// Typed errors that name the field and what to do.
     fn ask(&self, asking: &Asking<'_>) -> Result<Call, Error>;
 
+    /// Why this answer, a success by its HTTP status, is a refusal: some tell so in their body only.
+    fn refusal(&self, _reply: &Self::Reply<'_>) -> Option<Error> {
+        None
+    }
+
     /// Maps QIWI's answer.
     ///
     /// # Errors
@@ -68,6 +76,9 @@ pub trait Operation: Message + Default + Send + Sync + 'static {
     fn is_not_found(&self, _response: &Self::Response) -> bool {
         false
     }
+
+    /// Wipes what is secret in a reply that is encoded already.
+    fn wipe(&self, _response: &mut Self::Response) {}
 
     /// Calls that fill gaps QIWI documents for the first answer.
     fn missing(&self, _response: &Self::Response) -> Vec<Call> {

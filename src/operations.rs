@@ -113,11 +113,19 @@ fn table() -> Vec<Row> {
         unary::<wallet::GetTariffRequest>(),
         // Invoices
         unary::<wallet::ListInvoicesRequest>(),
+        unary::<wallet::RejectInvoiceRequest>(),
+        unary::<wallet::CreateP2pKeysRequest>(),
         // Webhooks
         unary::<wallet::GetActiveWebhookRequest>(),
         // Master cards
         unary::<wallet::ListCardsRequest>(),
         download::<wallet::DownloadCardStatementRequest>(),
+        unary::<wallet::CreateCardOrderRequest>(),
+        unary::<wallet::ConfirmCardOrderRequest>(),
+        unary::<wallet::BlockCardRequest>(),
+        unary::<wallet::UnblockCardRequest>(),
+        unary::<wallet::RenameCardRequest>(),
+        unary::<wallet::GetCardDetailsRequest>(),
         // The gateway itself
         local::<admin::GetCredentialRequest>(),
         local::<admin::ListCredentialsRequest>(),

@@ -4,6 +4,8 @@
 //! between that and the messages. It does no IO.
 
 mod check;
+mod rejected;
+mod secret;
 
 pub mod balance;
 pub mod file;

@@ -50,8 +50,27 @@ const DOCUMENTS: &[Document] = &[
     document("ProviderService/ResolveCardProvider", "provider/card"),
     document("ProviderService/GetTariff", "provider/tariff"),
     document("InvoiceService/ListInvoices", "invoice/bills"),
+    document("InvoiceService/CreateP2pKeys", "invoice/keys"),
     document("WebhookService/GetActiveWebhook", "webhook/active"),
     document("MasterService/ListCards", "master/cards"),
+    document("MasterService/CreateCardOrder", "master/order"),
+    document("MasterService/ConfirmCardOrder", "master/order_free"),
+    document("MasterService/ConfirmCardOrder", "master/order_paid"),
+    Document {
+        rpc: "MasterService/UnblockCard",
+        file: "master/unblock",
+        otherwise: &[("OK", "anything else is an error")],
+    },
+    Document {
+        rpc: "MasterService/RenameCard",
+        file: "master/rename",
+        otherwise: &[("OK", "anything else is an error")],
+    },
+    Document {
+        rpc: "MasterService/GetCardDetails",
+        file: "master/details",
+        otherwise: &[("OK", "anything else is an error")],
+    },
 ];
 
 #[tokio::test]

@@ -27,6 +27,10 @@ mod sandbox;
 mod wallet {
     mod balance;
     mod profile;
+    /// Card numbers, verification codes and keys: on their way to the caller and nowhere else.
+    mod secrets;
+    /// Cards and invoices changed, and what is kept of them forgotten.
+    mod writes;
 }
 
 /// Behaviour that is the same for every method.

@@ -109,10 +109,24 @@ pub(crate) fn try_map<O: Operation>(
     let mut wrapped = |path: serde_ignored::Path<'_>| ignored.push(path.to_string());
     let deserializer = serde_ignored::Deserializer::new(&mut deserializer, &mut wrapped);
     let reply = O::Reply::deserialize(deserializer).map_err(|error| error.to_string())?;
+    if let Some(error) = request.refusal(&reply) {
+        return Err(error.to_string());
+    }
     let mut seen = Seen::new(NOW, Some(&wallet), pages(), pepper());
     let response = request.answer(reply, &mut seen).map_err(|error| error.to_string())?;
     let Seen { unknown_enums, unreadable_times, .. } = seen;
     Ok(Mapped { response, unknown_enums, unreadable_times, ignored })
+}
+
+/// The reason and code of an answer that is a refusal though it succeeds by its status.
+#[track_caller]
+pub(crate) fn rejected<O: Operation>(
+    request: &O,
+    json: &str,
+) -> Option<(&'static str, Option<String>)> {
+    let reply: O::Reply<'_> = serde_json::from_str(json).expect("the answer can be read");
+    let error = request.refusal(&reply)?;
+    Some((error.reason().name, error.code_of_upstream().map(str::to_owned)))
 }
 
 /// Maps an answer that can be read.

@@ -1,5 +1,5 @@
-//! Invoices addressed to a wallet: the REST side of `proto/qiwi/wallet/v1/invoice.proto`
-//! (catalogue W-INV-5).
+//! Invoices addressed to a wallet: the REST side of `proto/qiwi/wallet/v1/invoice.proto`. Here is
+//! the list (catalogue W-INV-5); rejecting one and making keys have files of their own.
 
 use serde::Deserialize;
 
@@ -12,6 +12,9 @@ use crate::pb::r#type::v1 as types;
 use crate::pb::wallet::v1 as pb;
 use crate::policy::{Access, Area, Class, Lifetime, Policy, Route, Shape};
 use crate::time;
+
+mod keys;
+mod reject;
 
 const STATUSES: &[(&str, pb::InvoiceStatus)] = &[("READY_FOR_PAY", pb::InvoiceStatus::ReadyForPay)];
 
@@ -243,3 +246,5 @@ fn millis(
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod write_tests;

@@ -1,5 +1,6 @@
-//! QIWI Master cards: the REST side of `proto/qiwi/wallet/v1/master.proto` (catalogue W-MST-5, the
-//! statements W-MST-6 included).
+//! QIWI Master cards: the REST side of `proto/qiwi/wallet/v1/master.proto`. Here are the list
+//! (catalogue W-MST-5) and the statements (W-MST-6); orders, changes and the secrets of a card have
+//! files of their own.
 
 use bytes::Bytes;
 
@@ -10,18 +11,34 @@ use crate::pb::wallet::v1 as pb;
 use crate::pb::wallet::v1::download_card_statement_response::Payload;
 use crate::policy::{Access, Area, Class, Lifetime, NotFound, Policy, Route, Shape};
 use crate::time::Range;
+use crate::wallet::check::{Checks, is_digits};
 use crate::wallet::file::{self, Kind};
 
 mod card;
+mod change;
+mod details;
+mod order;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod write_tests;
 
 use card::Card;
 
 /// The permission for cards is of use only together with the others (catalogue, section 11).
 const SCOPES: Scopes =
     Scopes::CARDS.union(Scopes::PROFILE).union(Scopes::HISTORY).union(Scopes::PAYMENTS);
+
+/// Whatever changes a card makes the kept list of them old.
+const CARDS_CHANGED: &[&Policy] = &[&LIST];
+
+/// The id of a card, as paths have it.
+fn card_id(checks: &mut Checks, id: &str) {
+    if !(1..=19).contains(&id.len()) || !is_digits(id) {
+        checks.invalid("card_id", "Give the id of a card: 1 to 19 digits.");
+    }
+}
 
 /// W-MST-5.
 pub static LIST: Policy = Policy {
@@ -93,10 +110,9 @@ impl Download for pb::DownloadCardStatementRequest {
     from_fields!(wallet);
 
     fn ask(&self, _: &Asking<'_>) -> Result<Call, Error> {
-        let digits = self.card_id.bytes().all(|byte| byte.is_ascii_digit());
-        if !digits || !(1..=19).contains(&self.card_id.len()) {
-            return Err(Error::invalid("card_id", "Give the id of a card: 1 to 19 digits."));
-        }
+        let mut checks = Checks::default();
+        card_id(&mut checks, &self.card_id);
+        checks.done()?;
         let fields = ("start_time", "end_time");
         let Range { start, end } =
             Range::required(self.start_time.as_ref(), self.end_time.as_ref(), fields)?;

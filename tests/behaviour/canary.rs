@@ -242,8 +242,9 @@ fn marked_json(value: &serde_json::Value, markers: &mut Markers) -> serde_json::
             members
                 .iter()
                 .map(|(key, item)| match key.as_str() {
-                    // A code is told to callers and operators: it is no secret.
-                    "code" | "errorCode" => (key.clone(), item.clone()),
+                    // A code is told to callers and operators: it is no secret. The text of a
+                    // refusal is for the caller.
+                    "code" | "errorCode" | "error" => (key.clone(), item.clone()),
                     _ => (key.clone(), marked_json(item, markers)),
                 })
                 .collect(),

@@ -14,6 +14,8 @@ const BALANCE: u8 = 2;
 const HISTORY: u8 = 4;
 const PAYMENTS: u8 = 8;
 const CARDS: u8 = 16;
+/// All that the cards need together.
+const MASTER: u8 = CARDS | PROFILE | HISTORY | PAYMENTS;
 
 /// Who may call an RPC.
 #[derive(Clone, Copy)]
@@ -29,7 +31,7 @@ enum Needs {
 }
 use Needs::*;
 
-const EXPECTED: [(&str, Needs); 25] = [
+const EXPECTED: [(&str, Needs); 33] = [
     ("qiwi.wallet.v1.ProfileService/GetProfile", WalletOrInformation(PROFILE)),
     ("qiwi.wallet.v1.ProfileService/GetNickname", Wallet(PROFILE)),
     ("qiwi.wallet.v1.ProfileService/ListRestrictions", Wallet(PROFILE)),
@@ -50,12 +52,20 @@ const EXPECTED: [(&str, Needs); 25] = [
     ("qiwi.wallet.v1.ProviderService/ResolveCardProvider", Wallet(PAYMENTS)),
     ("qiwi.wallet.v1.ProviderService/GetTariff", Nothing),
     ("qiwi.wallet.v1.InvoiceService/ListInvoices", WalletOrP2p(PAYMENTS)),
+    ("qiwi.wallet.v1.InvoiceService/RejectInvoice", WalletOrP2p(PAYMENTS)),
+    ("qiwi.wallet.v1.InvoiceService/CreateP2pKeys", Wallet(PAYMENTS)),
     ("qiwi.wallet.v1.WebhookService/GetActiveWebhook", Wallet(PAYMENTS)),
     ("qiwi.wallet.v1.MasterService/ListCards", Wallet(CARDS | PROFILE | HISTORY | PAYMENTS)),
     (
         "qiwi.wallet.v1.MasterService/DownloadCardStatement",
         Wallet(CARDS | PROFILE | HISTORY | PAYMENTS),
     ),
+    ("qiwi.wallet.v1.MasterService/CreateCardOrder", Wallet(MASTER)),
+    ("qiwi.wallet.v1.MasterService/ConfirmCardOrder", Wallet(MASTER)),
+    ("qiwi.wallet.v1.MasterService/BlockCard", Wallet(MASTER)),
+    ("qiwi.wallet.v1.MasterService/UnblockCard", Wallet(MASTER)),
+    ("qiwi.wallet.v1.MasterService/RenameCard", Wallet(MASTER)),
+    ("qiwi.wallet.v1.MasterService/GetCardDetails", Wallet(MASTER)),
     ("qiwi.admin.v1.CredentialService/GetCredential", Nothing),
     ("qiwi.admin.v1.CredentialService/ListCredentials", Nothing),
 ];

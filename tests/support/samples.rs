@@ -149,6 +149,19 @@ pub fn all() -> Vec<Sample> {
             r#"{"bills":[]}"#,
         ),
         sample(
+            "qiwi.wallet.v1.InvoiceService/RejectInvoice",
+            &wallet::RejectInvoiceRequest { invoice_id: text("1034353453") },
+            "",
+        ),
+        sample(
+            "qiwi.wallet.v1.InvoiceService/CreateP2pKeys",
+            &wallet::CreateP2pKeysRequest {
+                key_pair_name: text("shop"),
+                notification_url: text("https://shop.example/invoices"),
+            },
+            r#"{"PublicKey":"public-key","SecretKey":"secret-key"}"#,
+        ),
+        sample(
             "qiwi.wallet.v1.WebhookService/GetActiveWebhook",
             &wallet::GetActiveWebhookRequest::default(),
             r#"{"hookId":"5e2027d1-f5f3-4ad1-b409-058b8b8a8c22","hookType":"WEB","txnType":"BOTH","hookParameters":{"url":"https://shop.example/hook"}}"#,
@@ -167,6 +180,39 @@ pub fn all() -> Vec<Sample> {
                 ..Default::default()
             },
             PDF,
+        ),
+        sample(
+            "qiwi.wallet.v1.MasterService/CreateCardOrder",
+            &wallet::CreateCardOrderRequest { card_alias: text("qvc-cpa"), ..Default::default() },
+            r#"{"id":"920fa383-6209-4743-a5d1-883f473f7f95","cardAlias":"qvc-cpa","status":"DRAFT","price":null,"cardId":null}"#,
+        ),
+        sample(
+            "qiwi.wallet.v1.MasterService/ConfirmCardOrder",
+            &wallet::ConfirmCardOrderRequest {
+                order_id: text("920fa383-6209-4743-a5d1-883f473f7f95"),
+                ..Default::default()
+            },
+            r#"{"id":"920fa383-6209-4743-a5d1-883f473f7f95","cardAlias":"qvc-cpa","status":"COMPLETED","price":{"amount":0,"currency":643},"cardId":"158619365"}"#,
+        ),
+        sample(
+            "qiwi.wallet.v1.MasterService/BlockCard",
+            &wallet::BlockCardRequest { card_id: text("133789472"), ..Default::default() },
+            "",
+        ),
+        sample(
+            "qiwi.wallet.v1.MasterService/UnblockCard",
+            &wallet::UnblockCardRequest { card_id: text("133789472"), ..Default::default() },
+            r#"{"status":"OK","nextConfirmationRequest":null,"confirmationId":null,"operationId":null}"#,
+        ),
+        sample(
+            "qiwi.wallet.v1.MasterService/RenameCard",
+            &wallet::RenameCardRequest { card_id: text("133789472"), alias: text("ads") },
+            r#"{"status":"OK","error":"OK","errorCode":"OK"}"#,
+        ),
+        sample(
+            "qiwi.wallet.v1.MasterService/GetCardDetails",
+            &wallet::GetCardDetailsRequest { card_id: text("133789472"), ..Default::default() },
+            r#"{"status":"OK","cvv":"111","pan":"4444111122223333","errorCode":"0"}"#,
         ),
         local(
             "qiwi.admin.v1.CredentialService/GetCredential",
