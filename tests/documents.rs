@@ -51,6 +51,44 @@ const DOCUMENTS: &[Document] = &[
     document("ProviderService/GetTariff", "provider/tariff"),
     document("InvoiceService/ListInvoices", "invoice/bills"),
     document("WebhookService/GetActiveWebhook", "webhook/active"),
+    document("IdentificationService/CreateIdentification", "identification/create"),
+    document("IdentificationService/CreateDowngradeOperation", "identification/downgrade_created"),
+    document(
+        "IdentificationService/ConfirmDowngradeOperation",
+        "identification/downgrade_confirmed",
+    ),
+    document("WebhookService/RegisterWebhook", "webhook/registered"),
+    Document {
+        rpc: "WebhookService/DeleteWebhook",
+        file: "webhook/deleted",
+        otherwise: &[("Hook deleted", "success says as much")],
+    },
+    Document {
+        rpc: "WebhookService/SendTestNotification",
+        file: "webhook/test",
+        otherwise: &[("Webhook sent", "success says as much")],
+    },
+    Document {
+        rpc: "WebhookService/GetWebhookKey",
+        file: "webhook/key",
+        otherwise: &[("L8UVF3JkLVUr6r70LiE0A9/5WoGGwWKG2pI/e+l/9fs=", "told on demand only")],
+    },
+    Document {
+        rpc: "WebhookService/RotateWebhookKey",
+        file: "webhook/new_key",
+        otherwise: &[("OikS4/CcIbSf+yYGnLbnOige8RGoYmGxs/LNMwkJy7Q=", "told on demand only")],
+    },
+    Document {
+        rpc: "ProviderService/DetectMobileProvider",
+        file: "provider/detected_operator",
+        otherwise: &[("0", "success says as much"), ("NORMAL", "success says as much")],
+    },
+    Document {
+        rpc: "ProviderService/DetectCardProvider",
+        file: "provider/detected_card",
+        otherwise: &[("0", "success says as much"), ("NORMAL", "success says as much")],
+    },
+    document("ProviderService/SearchProvidersLegacy", "provider/search_legacy"),
     document("MasterService/ListCards", "master/cards"),
 ];
 
