@@ -92,17 +92,23 @@ fn table() -> Vec<Row> {
         // Identification
         unary::<wallet::GetIdentificationRequest>(),
         unary::<wallet::GetDowngradeOperationRequest>(),
+        unary::<wallet::CreateIdentificationRequest>(),
+        unary::<wallet::CreateDowngradeOperationRequest>(),
+        unary::<wallet::ConfirmDowngradeOperationRequest>(),
         // Limits
         unary::<wallet::ListLimitsRequest>(),
         unary::<wallet::GetP2pPaymentCountLimitRequest>(),
         // Balances
         unary::<wallet::ListBalancesRequest>(),
         unary::<wallet::ListBalanceOffersRequest>(),
+        unary::<wallet::CreateBalanceRequest>(),
+        unary::<wallet::SetDefaultBalanceRequest>(),
         // History
         unary::<wallet::ListTransactionsRequest>(),
         unary::<wallet::GetTransactionRequest>(),
         unary::<wallet::GetStatisticsRequest>(),
         download::<wallet::DownloadReceiptRequest>(),
+        unary::<wallet::SendReceiptRequest>(),
         // Payments
         unary::<wallet::QuoteCommissionRequest>(),
         unary::<wallet::ListExchangeRatesRequest>(),
@@ -111,12 +117,21 @@ fn table() -> Vec<Row> {
         unary::<wallet::ResolveMobileProviderRequest>(),
         unary::<wallet::ResolveCardProviderRequest>(),
         unary::<wallet::GetTariffRequest>(),
+        local::<wallet::BuildPaymentFormLinkRequest>(),
+        unary::<wallet::DetectMobileProviderRequest>(),
+        unary::<wallet::DetectCardProviderRequest>(),
+        unary::<wallet::SearchProvidersLegacyRequest>(),
         // Invoices
         unary::<wallet::ListInvoicesRequest>(),
         unary::<wallet::RejectInvoiceRequest>(),
         unary::<wallet::CreateP2pKeysRequest>(),
         // Webhooks
         unary::<wallet::GetActiveWebhookRequest>(),
+        unary::<wallet::RegisterWebhookRequest>(),
+        unary::<wallet::DeleteWebhookRequest>(),
+        unary::<wallet::GetWebhookKeyRequest>(),
+        unary::<wallet::RotateWebhookKeyRequest>(),
+        unary::<wallet::SendTestNotificationRequest>(),
         // Master cards
         unary::<wallet::ListCardsRequest>(),
         download::<wallet::DownloadCardStatementRequest>(),

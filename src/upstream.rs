@@ -26,7 +26,7 @@ use crate::call::Journal;
 use crate::config::Config;
 use crate::credentials::Credential;
 use crate::error::{Error, Sent, reason};
-use crate::policy::{Area, Class, Host, NotFound, Route};
+use crate::policy::{Area, Class, Host, NotFound, Route, Verb};
 use crate::telemetry::{AttemptOutcome, Metrics, SpanHandle};
 use breaker::{Breaker, Verdict};
 use client::{Answer, ClientError, Failure, HostClient, OpenAnswer, Wire};
@@ -508,8 +508,15 @@ fn headers(ask: &Ask<'_>) -> HeaderMap {
     for (name, value) in ask.route.headers {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
-    if let Some((_, content_type)) = &ask.body {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    match &ask.body {
+        Some((_, content_type)) => {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        // A method that is made for content says that it has none; servers may insist on it.
+        None if matches!(ask.route.verb, Verb::Post | Verb::Put | Verb::Patch) => {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        None => {}
     }
     if let Some(credential) = ask.credential {
         headers.insert(header::AUTHORIZATION, credential.authorization().clone());

@@ -13,6 +13,8 @@ use crate::support::samples;
 
 /// `idempotency_level = NO_SIDE_EFFECTS`.
 const NO_SIDE_EFFECTS: i32 = 1;
+/// `idempotency_level = IDEMPOTENT`.
+const IDEMPOTENT: i32 = 2;
 
 /// The compiled contract.
 pub fn pool() -> DescriptorPool {
@@ -35,6 +37,11 @@ fn methods() -> BTreeMap<String, MethodDescriptor> {
 fn promises_no_side_effects(method: &MethodDescriptor) -> bool {
     let options = method.method_descriptor_proto().options.as_ref();
     options.is_some_and(|options| options.idempotency_level == Some(NO_SIDE_EFFECTS))
+}
+
+fn promises_idempotency(method: &MethodDescriptor) -> bool {
+    let options = method.method_descriptor_proto().options.as_ref();
+    options.is_some_and(|options| options.idempotency_level == Some(IDEMPOTENT))
 }
 
 fn rows() -> BTreeMap<&'static str, &'static Row> {
@@ -105,7 +112,12 @@ fn only_what_has_no_side_effects_is_repeated_or_kept() {
         let Some(row) = rows().get(name.as_str()).copied() else { continue };
         let read = row.policy.class == Class::Read;
         assert_eq!(read, promises_no_side_effects(&method), "{name}: class and idempotency_level");
+        let write = row.policy.class == Class::Write;
+        assert_eq!(write, promises_idempotency(&method), "{name}: class and idempotency_level");
         assert!(read || !row.policy.cache.is_cached(), "{name} is kept but not a read");
+        for forgotten in row.policy.forgets {
+            assert!(!read && forgotten.cache.is_cached(), "{name} forgets {}", forgotten.rpc);
+        }
         let verb = row.policy.route.as_ref().map(|route| route.verb);
         // Two reads of QIWI are asked with a body: the quote and the card router.
         assert!(

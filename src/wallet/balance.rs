@@ -1,4 +1,7 @@
 //! Wallet balances: the REST side of `proto/qiwi/wallet/v1/balance.proto` (catalogue W-BAL).
+//! What changes them stands in [`write`].
+
+pub mod write;
 
 use serde::Deserialize;
 

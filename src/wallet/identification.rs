@@ -1,5 +1,8 @@
 //! Identification data and the state of a downgrade: the REST side of
 //! `proto/qiwi/wallet/v1/identification.proto` (catalogue W-IDN-2, W-IDN-5).
+//! What changes them stands in [`write`].
+
+pub mod write;
 
 use serde::Deserialize;
 
@@ -88,14 +91,7 @@ impl Operation for pb::GetDowngradeOperationRequest {
     from_fields!(wallet);
 
     fn ask(&self, _: &Asking<'_>) -> Result<Call, Error> {
-        let id = self.downgrade_operation_id.as_str();
-        // The library reads UUIDs without hyphens and in braces too; QIWI issues none of those.
-        if id.len() != 36 || uuid::Uuid::try_parse(id).is_err() {
-            return Err(Error::invalid(
-                "downgrade_operation_id",
-                "Give the operation's id as QIWI issued it, a UUID with hyphens.",
-            ));
-        }
+        let id = downgrade_id(&self.downgrade_operation_id)?;
         Ok(Call::new().path("id", id))
     }
 
@@ -104,32 +100,26 @@ impl Operation for pb::GetDowngradeOperationRequest {
         reply: Downgrade<'_>,
         seen: &mut Seen<'_>,
     ) -> Result<Self::Response, Undocumented> {
-        let Downgrade { downgrade_operation } = reply;
-        let DowngradeOperation { downgrade_operation_id, status } = downgrade_operation;
-        let raw = status
-            .and_then(|DowngradeStatus { kind }| kind)
-            .map(Text::into_string)
-            .unwrap_or_default();
-        let status = seen.open_enum(
-            "downgrade_operation.status",
-            &raw,
-            DOWNGRADE_STATUSES,
-            pb::DowngradeStatus::Unspecified,
-        );
         Ok(pb::GetDowngradeOperationResponse {
-            downgrade_operation: Some(pb::DowngradeOperation {
-                // The path named the operation, so it is known even where QIWI leaves it out.
-                downgrade_operation_id: downgrade_operation_id
-                    .map_or_else(|| self.downgrade_operation_id.clone(), Text::into_string),
-                status: status.into(),
-                status_raw: raw,
-            }),
+            downgrade_operation: Some(reply.into_proto(&self.downgrade_operation_id, seen)),
             fetch_time: Some(seen.fetch_time),
         })
     }
 }
 
-/// The answer of W-IDN-2.
+/// The id of a downgrade operation.
+fn downgrade_id(id: &str) -> Result<&str, Error> {
+    // The library reads UUIDs without hyphens and in braces too; QIWI issues none of those.
+    if id.len() != 36 || uuid::Uuid::try_parse(id).is_err() {
+        return Err(Error::invalid(
+            "downgrade_operation_id",
+            "Give the operation's id as QIWI issued it, a UUID with hyphens.",
+        ));
+    }
+    Ok(id)
+}
+
+/// The answer of W-IDN-1 and W-IDN-2.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Identification<'a> {
@@ -155,7 +145,7 @@ pub struct Identification<'a> {
     oms: Option<Text<'a>>,
 }
 
-/// The answer of W-IDN-5.
+/// The answer of W-IDN-4 and W-IDN-5.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Downgrade<'a> {
@@ -176,6 +166,30 @@ struct DowngradeOperation<'a> {
 struct DowngradeStatus<'a> {
     #[serde(borrow, default, rename = "type")]
     kind: Option<Text<'a>>,
+}
+
+impl Downgrade<'_> {
+    fn into_proto(self, asked: &str, seen: &mut Seen<'_>) -> pb::DowngradeOperation {
+        let Downgrade { downgrade_operation } = self;
+        let DowngradeOperation { downgrade_operation_id, status } = downgrade_operation;
+        let raw = status
+            .and_then(|DowngradeStatus { kind }| kind)
+            .map(Text::into_string)
+            .unwrap_or_default();
+        let status = seen.open_enum(
+            "downgrade_operation.status",
+            &raw,
+            DOWNGRADE_STATUSES,
+            pb::DowngradeStatus::Unspecified,
+        );
+        pb::DowngradeOperation {
+            // The path named the operation, so it is known even where QIWI leaves it out.
+            downgrade_operation_id: downgrade_operation_id
+                .map_or_else(|| asked.to_owned(), Text::into_string),
+            status: status.into(),
+            status_raw: raw,
+        }
+    }
 }
 
 impl Identification<'_> {

@@ -1,6 +1,9 @@
 //! Finding the provider of a payment: the REST side of `proto/qiwi/wallet/v1/provider.proto`
-//! (catalogue W-PAY-8, W-PAY-10, W-PAY-20). Its public tariff stands in [`tariff`].
+//! (catalogue W-PAY-8, W-PAY-10, W-PAY-20). Its public tariff stands in [`tariff`], links to
+//! payment forms in [`form`], the ways of old in [`legacy`].
 
+pub mod form;
+pub mod legacy;
 pub mod tariff;
 
 use serde::{Deserialize, Serialize};
@@ -149,13 +152,7 @@ impl Operation for pb::ResolveCardProviderRequest {
     type Response = pb::ResolveCardProviderResponse;
 
     fn ask(&self, _: &Asking<'_>) -> Result<Call, Error> {
-        let digits: String = self.card_number.chars().filter(|c| *c != ' ').collect();
-        if !CARD_DIGITS.contains(&digits.len()) || !is_digits(&digits) {
-            return Err(Error::invalid(
-                "card_number",
-                "Give the full card number: 13 to 19 digits, with or without blanks.",
-            ));
-        }
+        let digits = card_digits(&self.card_number)?;
         let mut account = String::with_capacity(digits.len() + digits.len() / CARD_GROUP);
         for (index, digit) in digits.chars().enumerate() {
             if index > 0 && index % CARD_GROUP == 0 {
@@ -188,6 +185,18 @@ impl Operation for pb::ResolveCardProviderRequest {
     fn is_not_found(&self, response: &Self::Response) -> bool {
         response.card_provider.is_none()
     }
+}
+
+/// The digits of a full card number.
+fn card_digits(card_number: &str) -> Result<String, Error> {
+    let digits: String = card_number.chars().filter(|c| *c != ' ').collect();
+    if !CARD_DIGITS.contains(&digits.len()) || !is_digits(&digits) {
+        return Err(Error::invalid(
+            "card_number",
+            "Give the full card number: 13 to 19 digits, with or without blanks.",
+        ));
+    }
+    Ok(digits)
 }
 
 /// The body of W-PAY-10.

@@ -1,5 +1,8 @@
 //! The active webhook: the REST side of `proto/qiwi/wallet/v1/webhook.proto` (catalogue W-HK-5).
-//! Notifications themselves arrive elsewhere.
+//! What changes it stands in [`write`], its key in [`key`]. Notifications themselves arrive elsewhere.
+
+pub mod key;
+pub mod write;
 
 use serde::Deserialize;
 
@@ -52,7 +55,16 @@ impl Operation for pb::GetActiveWebhookRequest {
     }
 }
 
-/// The answer of W-HK-5.
+/// The id of a webhook in a path; anything else there could name another route.
+fn webhook_id(id: &str) -> Result<&str, Error> {
+    if id.len() != 36 || uuid::Uuid::try_parse(id).is_err() {
+        let what = "Give the webhook's id as QIWI issued it, a UUID with hyphens.";
+        return Err(Error::invalid("webhook_id", what));
+    }
+    Ok(id)
+}
+
+/// The answer of W-HK-1 and W-HK-5.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hook<'a> {

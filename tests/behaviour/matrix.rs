@@ -31,30 +31,45 @@ enum Needs {
 }
 use Needs::*;
 
-const EXPECTED: [(&str, Needs); 33] = [
+const EXPECTED: &[(&str, Needs)] = &[
     ("qiwi.wallet.v1.ProfileService/GetProfile", WalletOrInformation(PROFILE)),
     ("qiwi.wallet.v1.ProfileService/GetNickname", Wallet(PROFILE)),
     ("qiwi.wallet.v1.ProfileService/ListRestrictions", Wallet(PROFILE)),
     ("qiwi.wallet.v1.IdentificationService/GetIdentification", Wallet(PROFILE)),
     ("qiwi.wallet.v1.IdentificationService/GetDowngradeOperation", Wallet(PROFILE)),
+    ("qiwi.wallet.v1.IdentificationService/CreateIdentification", Wallet(PROFILE)),
+    ("qiwi.wallet.v1.IdentificationService/CreateDowngradeOperation", Wallet(PROFILE)),
+    ("qiwi.wallet.v1.IdentificationService/ConfirmDowngradeOperation", Wallet(PROFILE)),
     ("qiwi.wallet.v1.LimitService/ListLimits", Wallet(PROFILE)),
     ("qiwi.wallet.v1.LimitService/GetP2pPaymentCountLimit", Wallet(PROFILE)),
     ("qiwi.wallet.v1.BalanceService/ListBalances", WalletOrInformation(BALANCE)),
     ("qiwi.wallet.v1.BalanceService/ListBalanceOffers", Wallet(BALANCE)),
+    ("qiwi.wallet.v1.BalanceService/CreateBalance", Wallet(BALANCE)),
+    ("qiwi.wallet.v1.BalanceService/SetDefaultBalance", Wallet(BALANCE)),
     ("qiwi.wallet.v1.HistoryService/ListTransactions", WalletOrInformation(HISTORY)),
     ("qiwi.wallet.v1.HistoryService/GetTransaction", Wallet(HISTORY)),
     ("qiwi.wallet.v1.HistoryService/GetStatistics", Wallet(HISTORY)),
     ("qiwi.wallet.v1.HistoryService/DownloadReceipt", Wallet(HISTORY)),
+    ("qiwi.wallet.v1.HistoryService/SendReceipt", Wallet(HISTORY)),
     ("qiwi.wallet.v1.PaymentService/QuoteCommission", Wallet(0)),
     ("qiwi.wallet.v1.PaymentService/ListExchangeRates", Wallet(0)),
     ("qiwi.wallet.v1.ProviderService/SearchProviders", Wallet(0)),
     ("qiwi.wallet.v1.ProviderService/ResolveMobileProvider", Wallet(0)),
     ("qiwi.wallet.v1.ProviderService/ResolveCardProvider", Wallet(PAYMENTS)),
     ("qiwi.wallet.v1.ProviderService/GetTariff", Nothing),
+    ("qiwi.wallet.v1.ProviderService/BuildPaymentFormLink", Nothing),
+    ("qiwi.wallet.v1.ProviderService/DetectMobileProvider", Nothing),
+    ("qiwi.wallet.v1.ProviderService/DetectCardProvider", Nothing),
+    ("qiwi.wallet.v1.ProviderService/SearchProvidersLegacy", Nothing),
     ("qiwi.wallet.v1.InvoiceService/ListInvoices", WalletOrP2p(PAYMENTS)),
     ("qiwi.wallet.v1.InvoiceService/RejectInvoice", WalletOrP2p(PAYMENTS)),
     ("qiwi.wallet.v1.InvoiceService/CreateP2pKeys", Wallet(PAYMENTS)),
     ("qiwi.wallet.v1.WebhookService/GetActiveWebhook", Wallet(PAYMENTS)),
+    ("qiwi.wallet.v1.WebhookService/RegisterWebhook", Wallet(PAYMENTS)),
+    ("qiwi.wallet.v1.WebhookService/DeleteWebhook", Wallet(PAYMENTS)),
+    ("qiwi.wallet.v1.WebhookService/GetWebhookKey", Wallet(PAYMENTS)),
+    ("qiwi.wallet.v1.WebhookService/RotateWebhookKey", Wallet(PAYMENTS)),
+    ("qiwi.wallet.v1.WebhookService/SendTestNotification", Wallet(PAYMENTS)),
     ("qiwi.wallet.v1.MasterService/ListCards", Wallet(CARDS | PROFILE | HISTORY | PAYMENTS)),
     (
         "qiwi.wallet.v1.MasterService/DownloadCardStatement",
@@ -145,7 +160,7 @@ async fn what_a_credential_does_not_open_is_refused_without_asking_qiwi() {
     let gateway = setup(&fake).start().await;
     let channel = gateway.channel().await;
     let (mut refused, mut left_out) = (0, 0);
-    for (rpc, needs) in EXPECTED {
+    for &(rpc, needs) in EXPECTED {
         if operations::find(&format!("/{rpc}")).is_none() {
             left_out += 1;
             continue;
@@ -174,7 +189,7 @@ async fn what_a_credential_opens_is_not_refused() {
     let fake = Fake::always(Answer::json("{}")).await;
     let gateway = setup(&fake).start().await;
     let channel = gateway.channel().await;
-    for (rpc, needs) in EXPECTED {
+    for &(rpc, needs) in EXPECTED {
         if operations::find(&format!("/{rpc}")).is_none() {
             continue;
         }

@@ -20,6 +20,9 @@ pub struct Sample {
 /// The start of a PDF, enough to be told apart from JSON.
 pub const PDF: &str = "%PDF-1.4\n1 0 obj\n<< >>\nendobj\ntrailer\n<< >>\n%%EOF\n";
 
+/// The webhook of the samples.
+const HOOK: &str = "5e2027d1-f5f3-4ad1-b409-058b8b8a8c22";
+
 /// One row for every RPC.
 pub fn all() -> Vec<Sample> {
     let start = Some(prost_types::Timestamp { seconds: 1_600_000_000, nanos: 0 });
@@ -56,6 +59,34 @@ pub fn all() -> Vec<Sample> {
             r#"{"downgradeOperation":{"downgradeOperationId":"1f0e8c52-7b7d-4c8e-9a55-2d1c6f3b0a01","status":{"type":"SUCCESS"}}}"#,
         ),
         sample(
+            "qiwi.wallet.v1.IdentificationService/CreateIdentification",
+            &wallet::CreateIdentificationRequest {
+                birth_date: text("1998-02-11"),
+                first_name: text("Иван"),
+                middle_name: text("Иванович"),
+                last_name: text("Иванов"),
+                passport: text("4400111222"),
+                ..Default::default()
+            },
+            r#"{"id":79990000001,"type":"VERIFIED"}"#,
+        ),
+        sample(
+            "qiwi.wallet.v1.IdentificationService/CreateDowngradeOperation",
+            &wallet::CreateDowngradeOperationRequest {
+                identification_level: wallet::IdentificationLevel::Verified.into(),
+                ..Default::default()
+            },
+            r#"{"downgradeOperationId":"1f0e8c52-7b7d-4c8e-9a55-2d1c6f3b0a01"}"#,
+        ),
+        sample(
+            "qiwi.wallet.v1.IdentificationService/ConfirmDowngradeOperation",
+            &wallet::ConfirmDowngradeOperationRequest {
+                downgrade_operation_id: text("1f0e8c52-7b7d-4c8e-9a55-2d1c6f3b0a01"),
+                ..Default::default()
+            },
+            r#"{"downgradeOperation":{"downgradeOperationId":"1f0e8c52-7b7d-4c8e-9a55-2d1c6f3b0a01","status":{"type":"IN_PROGRESS"}}}"#,
+        ),
+        sample(
             "qiwi.wallet.v1.LimitService/ListLimits",
             &wallet::ListLimitsRequest::default(),
             r#"{"limits":{"RU":[]}}"#,
@@ -74,6 +105,19 @@ pub fn all() -> Vec<Sample> {
             "qiwi.wallet.v1.BalanceService/ListBalanceOffers",
             &wallet::ListBalanceOffersRequest::default(),
             r#"[{"alias":"qw_wallet_eur","currency":978}]"#,
+        ),
+        sample(
+            "qiwi.wallet.v1.BalanceService/CreateBalance",
+            &wallet::CreateBalanceRequest { alias: text("qw_wallet_eur"), ..Default::default() },
+            "",
+        ),
+        sample(
+            "qiwi.wallet.v1.BalanceService/SetDefaultBalance",
+            &wallet::SetDefaultBalanceRequest {
+                alias: text("qw_wallet_rub"),
+                ..Default::default()
+            },
+            "",
         ),
         sample(
             "qiwi.wallet.v1.HistoryService/ListTransactions",
@@ -105,6 +149,15 @@ pub fn all() -> Vec<Sample> {
                 format: wallet::ReceiptFormat::Pdf.into(),
             },
             PDF,
+        ),
+        sample(
+            "qiwi.wallet.v1.HistoryService/SendReceipt",
+            &wallet::SendReceiptRequest {
+                transaction_id: text("9309000000"),
+                r#type: wallet::TransactionType::Out.into(),
+                email: text("my@example.com"),
+            },
+            "",
         ),
         sample(
             "qiwi.wallet.v1.PaymentService/QuoteCommission",
@@ -143,6 +196,31 @@ pub fn all() -> Vec<Sample> {
             &wallet::GetTariffRequest { provider_id: text("99"), ..Default::default() },
             r#"{"content":{"terms":{"commission":{"ranges":[]}}}}"#,
         ),
+        local(
+            "qiwi.wallet.v1.ProviderService/BuildPaymentFormLink",
+            &wallet::BuildPaymentFormLinkRequest { provider_id: text("99"), ..Default::default() },
+        ),
+        sample(
+            "qiwi.wallet.v1.ProviderService/DetectMobileProvider",
+            &wallet::DetectMobileProviderRequest {
+                phone_number: text("79112223344"),
+                ..Default::default()
+            },
+            r#"{"code":{"value":"0","_name":"NORMAL"},"data":null,"message":"3","messages":null}"#,
+        ),
+        sample(
+            "qiwi.wallet.v1.ProviderService/DetectCardProvider",
+            &wallet::DetectCardProviderRequest { card_number: text("4111111111111111") },
+            r#"{"code":{"value":"0","_name":"NORMAL"},"data":null,"message":"1963","messages":null}"#,
+        ),
+        sample(
+            "qiwi.wallet.v1.ProviderService/SearchProvidersLegacy",
+            &wallet::SearchProvidersLegacyRequest {
+                query: text("telephone"),
+                ..Default::default()
+            },
+            r#"{"data":{"items":[{"item":{"id":{"id":"120"}}}]}}"#,
+        ),
         sample(
             "qiwi.wallet.v1.InvoiceService/ListInvoices",
             &wallet::ListInvoicesRequest::default(),
@@ -165,6 +243,34 @@ pub fn all() -> Vec<Sample> {
             "qiwi.wallet.v1.WebhookService/GetActiveWebhook",
             &wallet::GetActiveWebhookRequest::default(),
             r#"{"hookId":"5e2027d1-f5f3-4ad1-b409-058b8b8a8c22","hookType":"WEB","txnType":"BOTH","hookParameters":{"url":"https://shop.example/hook"}}"#,
+        ),
+        sample(
+            "qiwi.wallet.v1.WebhookService/RegisterWebhook",
+            &wallet::RegisterWebhookRequest {
+                url: text("https://shop.example/hook"),
+                transaction_type: wallet::WebhookTransactionType::Both.into(),
+            },
+            r#"{"hookId":"5e2027d1-f5f3-4ad1-b409-058b8b8a8c22","hookType":"WEB","txnType":"BOTH","hookParameters":{"url":"https://shop.example/hook"}}"#,
+        ),
+        sample(
+            "qiwi.wallet.v1.WebhookService/DeleteWebhook",
+            &wallet::DeleteWebhookRequest { webhook_id: text(HOOK) },
+            r#"{"response":"Hook deleted"}"#,
+        ),
+        sample(
+            "qiwi.wallet.v1.WebhookService/GetWebhookKey",
+            &wallet::GetWebhookKeyRequest { webhook_id: text(HOOK), reveal_key: false },
+            r#"{"key":"L8UVF3JkLVUr6r70LiE0A9/5WoGGwWKG2pI/e+l/9fs="}"#,
+        ),
+        sample(
+            "qiwi.wallet.v1.WebhookService/RotateWebhookKey",
+            &wallet::RotateWebhookKeyRequest { webhook_id: text(HOOK), reveal_key: false },
+            r#"{"key":"OikS4/CcIbSf+yYGnLbnOige8RGoYmGxs/LNMwkJy7Q="}"#,
+        ),
+        sample(
+            "qiwi.wallet.v1.WebhookService/SendTestNotification",
+            &wallet::SendTestNotificationRequest {},
+            r#"{"response":"Webhook sent"}"#,
         ),
         sample(
             "qiwi.wallet.v1.MasterService/ListCards",

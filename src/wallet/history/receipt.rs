@@ -1,14 +1,15 @@
-//! Receipts (catalogue W-RCP): the file of a completed transaction.
+//! Receipts (catalogue W-RCP): the file of a completed transaction, and the mail with it.
 
 use bytes::Bytes;
+use serde::Serialize;
 
 use super::transaction;
 use crate::credentials::Scopes;
 use crate::error::{Error, Undocumented, reason};
-use crate::operation::{Asking, Call, Download, FileHead};
+use crate::operation::{Asking, Call, Done, Download, FileHead, Operation, Seen};
 use crate::pb::wallet::v1 as pb;
 use crate::pb::wallet::v1::download_receipt_response::Payload;
-use crate::policy::{Access, Area, Class, Lifetime, NotFound, Policy, Route, Shape};
+use crate::policy::{Access, Area, Class, Lifetime, NotFound, Policy, Route, Shape, Verb};
 use crate::wallet::file::{self, Kind};
 
 /// W-RCP-1.
@@ -28,6 +29,58 @@ pub static DOWNLOAD: Policy = Policy {
     cache: Lifetime::Uncached,
     ..Policy::BASE
 };
+
+/// W-RCP-2. Every request sends a mail.
+pub static SEND: Policy = Policy {
+    rpc: "qiwi.wallet.v1.HistoryService/SendReceipt",
+    operation: "W-RCP-2",
+    class: Class::Once,
+    access: Access::Wallet { scopes: Scopes::HISTORY, information: false },
+    route: Some(Route {
+        verb: Verb::Post,
+        path: "/payment-history/v1/transactions/{transaction}/cheque/send",
+        area: Area::History,
+        not_found: NotFound::Is(&reason::TRANSACTION_NOT_FOUND),
+        ..Route::WALLET_READ
+    }),
+    ..Policy::BASE
+};
+
+/// The longest address mail servers take (RFC 5321, section 4.5.3.1).
+const EMAIL_LENGTH_MAX: usize = 254;
+
+impl Operation for pb::SendReceiptRequest {
+    const POLICY: &'static Policy = &SEND;
+    type Reply<'a> = Done;
+    type Response = pb::SendReceiptResponse;
+
+    fn ask(&self, _: &Asking<'_>) -> Result<Call, Error> {
+        let kind = transaction::type_name(self.r#type)?
+            .ok_or_else(|| Error::invalid("type", "Repeat the type of the transaction."))?;
+        let id = transaction::id("transaction_id", &self.transaction_id)?;
+        let parts = self.email.split_once('@');
+        let is_address = self.email.len() <= EMAIL_LENGTH_MAX
+            && parts.is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
+            && !self.email.contains(|c: char| c.is_whitespace() || c.is_control());
+        if !is_address {
+            return Err(Error::invalid("email", "Give one e-mail address."));
+        }
+        Ok(Call::new()
+            .path("transaction", id)
+            .query("type", kind)
+            .json(&Mail { email: &self.email }))
+    }
+
+    fn answer(&self, _: Done, seen: &mut Seen<'_>) -> Result<Self::Response, Undocumented> {
+        Ok(pb::SendReceiptResponse { fetch_time: Some(seen.fetch_time) })
+    }
+}
+
+/// The body of W-RCP-2.
+#[derive(Serialize)]
+struct Mail<'a> {
+    email: &'a str,
+}
 
 impl Download for pb::DownloadReceiptRequest {
     const POLICY: &'static Policy = &DOWNLOAD;
@@ -72,7 +125,9 @@ impl Download for pb::DownloadReceiptRequest {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::operation::testing::{NOW, pages, rendered};
+    use crate::operation::testing::{
+        NOW, ask, fixture, map_clean, pages, refused, rendered, try_map,
+    };
 
     fn request() -> pb::DownloadReceiptRequest {
         pb::DownloadReceiptRequest {
@@ -85,6 +140,43 @@ mod tests {
     fn line(request: &pb::DownloadReceiptRequest) -> Result<String, Error> {
         let call = request.ask(&Asking { wallet: None, pages: pages() })?;
         Ok(rendered(&DOWNLOAD, &call).line)
+    }
+
+    fn mail(email: &str) -> pb::SendReceiptRequest {
+        pb::SendReceiptRequest {
+            transaction_id: "9112223344".into(),
+            r#type: pb::TransactionType::In.into(),
+            email: email.into(),
+        }
+    }
+
+    #[test]
+    fn the_mail_of_the_documents_is_asked_for() {
+        let asked = ask(&mail("my@example.com")).unwrap();
+        assert_eq!(
+            asked.line,
+            "POST /payment-history/v1/transactions/9112223344/cheque/send?type=IN"
+        );
+        let documented: serde_json::Value =
+            serde_json::from_str(&fixture("history/receipt_request")).unwrap();
+        assert_eq!(asked.body, documented);
+        // The documents promise a status in JSON; clients meet an empty body.
+        for body in ["", "201"] {
+            assert_eq!(map_clean(&mail("my@example.com"), body).fetch_time, Some(NOW));
+        }
+        assert!(try_map(&mail("a@b"), r#"{"errorCode":"cheque.not.available"}"#).is_err());
+    }
+
+    #[test]
+    fn a_mail_goes_to_one_address_about_one_transaction() {
+        let long = format!("{}@example.com", "a".repeat(250));
+        for email in ["", "@", "a@", "@b", "a b@c.d", "a@b\nc", &long] {
+            assert_eq!(refused(&mail(email)).1, ["email"], "{email:?}");
+        }
+        let untyped = pb::SendReceiptRequest { r#type: 0, ..mail("a@b") };
+        assert_eq!(refused(&untyped).1, ["type"]);
+        let unnamed = pb::SendReceiptRequest { transaction_id: "x".into(), ..mail("a@b") };
+        assert_eq!(refused(&unnamed).1, ["transaction_id"]);
     }
 
     fn head(start: &[u8], length: Option<u64>) -> FileHead<'_> {
