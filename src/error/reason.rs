@@ -111,7 +111,7 @@ reasons! {
 
     // What QIWI refused.
     UPSTREAM_INVALID_REQUEST = InvalidArgument, Fix, "QIWI calls the request invalid.", "QIWI answered 400 without a code of the tables below.";
-    UPSTREAM_REJECTED = FailedPrecondition, Refused, "QIWI refused the request.", "QIWI answered with another 4xx status.";
+    UPSTREAM_REJECTED = FailedPrecondition, Refused, "QIWI refused the request.", "QIWI answered with another 4xx status, or with success and a body that says otherwise; `upstreamCode` has its word for it.";
     UPSTREAM_CONFLICT = Aborted, Refused, "QIWI reports a conflict.", "QIWI answered 408, 409 or 425.";
     WEBHOOK_ALREADY_ACTIVE = AlreadyExists, Refused, "The wallet already has an active webhook.", "QIWI answered 422 and a hook exists. Delete it first.";
     WEBHOOK_PARAMS_INVALID = InvalidArgument, Fix, "QIWI does not accept the webhook's address or type.", "QIWI answered 422 and no hook exists.";
