@@ -22,10 +22,10 @@ pub(super) async fn data(call: Call, Path(wallet): Path<String>) -> Reply {
             "firstName": person.first_name,
             "middleName": person.middle_name,
             "lastName": person.last_name,
-            "passport": person.passport.map(masked),
-            "inn": person.inn.map(masked),
-            "snils": person.snils.map(masked),
-            "oms": person.oms.map(masked),
+            "passport": person.passport.as_deref().map(masked),
+            "inn": person.inn.as_deref().map(masked),
+            "snils": person.snils.as_deref().map(masked),
+            "oms": person.oms.as_deref().map(masked),
         })
     })?;
     answer::ok(&body)

@@ -1,9 +1,11 @@
 //! The listener and its routes. Connections are served here rather than by the web framework
 //! because a fault must be able to close one without any answer.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,13 +16,14 @@ use axum::routing::{get, post};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
 use super::call::Shared;
-use super::faults::{self, CutConnection};
+use super::faults::{self, CutConnection, ResetConnection};
 use super::{
     SandboxConfig, admin, balances, cards, detection, history, identification, invoices, journal,
     limits, payments, profile, providers, receipts, tariffs, webhooks,
@@ -79,22 +82,36 @@ async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) 
 async fn serve(stream: TcpStream, router: Router) {
     // Answers are small; without this the second half of one could wait for an acknowledgement.
     let _best_effort = stream.set_nodelay(true);
+    let reset = Arc::new(AtomicBool::new(false));
+    let asked_for = Arc::clone(&reset);
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let router = router.clone();
-        async move {
+        let reset = Arc::clone(&asked_for);
+        Box::pin(async move {
             let response = match router.oneshot(request.map(Body::new)).await {
                 Ok(response) => response,
                 Err(never) => match never {},
             };
+            if response.extensions().get::<ResetConnection>().is_some() {
+                reset.store(true, Ordering::Relaxed);
+            }
             // An error from the service makes hyper close the connection without an answer.
             match response.extensions().get::<CutConnection>() {
                 Some(CutConnection) => Err(io::Error::from(io::ErrorKind::ConnectionAborted)),
                 None => Ok(response),
             }
-        }
+        })
     });
+    let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     // The error is either a cut that was asked for or the client going away.
-    let _ended = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ended = poll_fn(|context| connection.poll_without_shutdown(context)).await;
+    let mut stream = connection.into_parts().io.into_inner();
+    if reset.load(Ordering::Relaxed) {
+        // Without lingering the close becomes a reset.
+        let _best_effort = stream.set_zero_linger();
+    } else {
+        let _client_may_have_gone = stream.shutdown().await;
+    }
 }
 
 fn router(shared: Arc<Shared>) -> Router {
