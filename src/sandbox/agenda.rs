@@ -44,7 +44,9 @@ pub(super) enum Consequence {
         comment: Option<String>,
     },
     /// The ordered card is issued.
-    Card { order: String },
+    Card {
+        order: String,
+    },
 }
 
 /// An operation the history does not show yet.

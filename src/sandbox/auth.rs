@@ -86,30 +86,30 @@ impl Tokens {
 }
 
 fn seeded() -> HashMap<String, (&'static str, Grant)> {
-        use Permission::{Balance, Cards, History, Payments, Profile};
-        const ALL: &[Permission] = &[Profile, Balance, History, Payments, Cards];
-        let of_demo_wallet = [
-            (demo::WALLET_TOKEN, Grant::Wallet(ALL)),
-            (demo::INFORMATION_TOKEN, Grant::Information),
-            (demo::PROFILE_TOKEN, Grant::Wallet(&[Profile])),
-            (demo::BALANCE_TOKEN, Grant::Wallet(&[Balance])),
-            (demo::HISTORY_TOKEN, Grant::Wallet(&[History])),
-            (demo::PAYMENTS_TOKEN, Grant::Wallet(&[Payments])),
-            (demo::CARDS_TOKEN, Grant::Wallet(&[Cards])),
-            (demo::EXPIRED_TOKEN, Grant::Expired),
-            (demo::P2P_SECRET_KEY, Grant::P2p),
-        ];
-        let mut tokens: HashMap<_, _> = of_demo_wallet
-            .into_iter()
-            .map(|(token, grant)| (token.to_owned(), (demo::WALLET, grant)))
-            .collect();
-        for (token, wallet) in [
-            (demo::SECOND_WALLET_TOKEN, demo::SECOND_WALLET),
-            (demo::PROFESSIONAL_WALLET_TOKEN, demo::PROFESSIONAL_WALLET),
-        ] {
-            tokens.insert(token.to_owned(), (wallet, Grant::Wallet(ALL)));
-        }
-        tokens
+    use Permission::{Balance, Cards, History, Payments, Profile};
+    const ALL: &[Permission] = &[Profile, Balance, History, Payments, Cards];
+    let of_demo_wallet = [
+        (demo::WALLET_TOKEN, Grant::Wallet(ALL)),
+        (demo::INFORMATION_TOKEN, Grant::Information),
+        (demo::PROFILE_TOKEN, Grant::Wallet(&[Profile])),
+        (demo::BALANCE_TOKEN, Grant::Wallet(&[Balance])),
+        (demo::HISTORY_TOKEN, Grant::Wallet(&[History])),
+        (demo::PAYMENTS_TOKEN, Grant::Wallet(&[Payments])),
+        (demo::CARDS_TOKEN, Grant::Wallet(&[Cards])),
+        (demo::EXPIRED_TOKEN, Grant::Expired),
+        (demo::P2P_SECRET_KEY, Grant::P2p),
+    ];
+    let mut tokens: HashMap<_, _> = of_demo_wallet
+        .into_iter()
+        .map(|(token, grant)| (token.to_owned(), (demo::WALLET, grant)))
+        .collect();
+    for (token, wallet) in [
+        (demo::SECOND_WALLET_TOKEN, demo::SECOND_WALLET),
+        (demo::PROFESSIONAL_WALLET_TOKEN, demo::PROFESSIONAL_WALLET),
+    ] {
+        tokens.insert(token.to_owned(), (wallet, Grant::Wallet(ALL)));
+    }
+    tokens
 }
 impl Grant {
     fn permits(&self, access: Access) -> bool {

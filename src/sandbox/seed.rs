@@ -102,7 +102,7 @@ fn second_wallet(now: i64) -> Wallet {
         outgoing_blocked: true,
         nickname: None,
         accounts: vec![Account::of_wallet("qw_wallet_rub", RUB, 874, true)],
-        offers: vec![("qw_wallet_usd", USD), ("qw_wallet_eur", EUR)],
+        offers: vec![("qw_wallet_usd", USD), ("qw_wallet_eur", EUR), ("qw_wallet_kzt", KZT)],
         operations: seed_history::second(now),
         cards: Vec::new(),
         invoices: Vec::new(),
@@ -135,6 +135,7 @@ fn professional_wallet(now: i64) -> Wallet {
             Account::of_wallet("qw_wallet_rub", RUB, 5_000_000, true),
             Account::of_wallet("qw_wallet_kzt", KZT, 10_000_000, false),
         ],
+        offers: vec![("qw_wallet_usd", USD), ("qw_wallet_eur", EUR)],
         operations: Vec::new(),
         ..second_wallet(now)
     }
