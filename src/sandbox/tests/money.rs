@@ -28,7 +28,7 @@ fn settling(delay: Duration) -> SandboxConfig {
 
 #[tokio::test]
 async fn a_transfer_moves_money_and_writes_both_histories() {
-    let bench = Bench::with(settling(Duration::from_millis(300))).await;
+    let bench = Bench::with(settling(Duration::from_millis(700))).await;
     let id = "18446744073709551616";
     let (status, info) = bench.send(Method::POST, WALLET_TERMS, &transfer(id, "100.00")).await;
     assert_eq!(status, 200);
@@ -56,7 +56,7 @@ async fn a_transfer_moves_money_and_writes_both_histories() {
     let professional = (demo::PROFESSIONAL_WALLET_TOKEN, demo::PROFESSIONAL_WALLET);
     assert_eq!(bench.balance(professional.0, professional.1, 643).await, "50000");
 
-    tokio::time::sleep(Duration::from_millis(350)).await;
+    tokio::time::sleep(Duration::from_millis(750)).await;
     assert_eq!(bench.operation(id).await.unwrap()["status"], "SUCCESS");
     assert_eq!(bench.balance(professional.0, professional.1, 643).await, "50100");
     let path = super::payments("rows=10").replace(demo::WALLET, demo::PROFESSIONAL_WALLET);

@@ -47,7 +47,7 @@ async fn a_wallet_is_identified_when_its_person_is_found() {
 #[tokio::test]
 async fn a_downgrade_is_requested_confirmed_and_done() {
     let config =
-        SandboxConfig { settle_delay: Duration::from_millis(200), ..SandboxConfig::default() };
+        SandboxConfig { settle_delay: Duration::from_millis(600), ..SandboxConfig::default() };
     let bench = Bench::with(config).await;
     for (token, wallet, confirmed, end, level) in [
         (demo::WALLET_TOKEN, demo::WALLET, "FAIL", "FAIL", "VERIFIED"),
@@ -81,7 +81,7 @@ async fn a_downgrade_is_requested_confirmed_and_done() {
             assert_eq!((status, &operation["downgradeOperationId"]), (200, &json!(id)));
             assert_eq!(operation["status"]["type"], confirmed);
         }
-        tokio::time::sleep(Duration::from_millis(250)).await;
+        tokio::time::sleep(Duration::from_millis(650)).await;
         assert_eq!(state().await, end);
         let data = format!("/identification/v1/persons/{wallet}/identification");
         let (_, data) = bench.send_as(token, Method::GET, &data, &Value::Null).await;
