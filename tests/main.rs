@@ -27,6 +27,8 @@ mod sandbox;
 mod wallet {
     mod balance;
     mod profile;
+    /// What changes something that is no payment.
+    mod writes;
 }
 
 /// Behaviour that is the same for every method.
