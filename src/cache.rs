@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -70,8 +71,10 @@ pub struct AnswerCache {
     hard: Duration,
     enabled: bool,
     patience: Duration,
-    /// When answers of a credential and operation were forgotten last.
-    forgotten: Mutex<HashMap<(u128, &'static str), Instant>>,
+    /// When answers of a credential and operation were forgotten last, and after how many others.
+    forgotten: Mutex<HashMap<(u128, &'static str), (Instant, u64)>>,
+    /// How often anything was forgotten.
+    changes: AtomicU64,
 }
 
 /// Questions do not last as long, so what was forgotten longer ago concerns none of them.
@@ -96,6 +99,7 @@ impl AnswerCache {
             enabled: settings.enabled,
             patience,
             forgotten: Mutex::default(),
+            changes: AtomicU64::new(0),
         }
     }
 
@@ -173,8 +177,9 @@ impl AnswerCache {
         let now = Instant::now();
         {
             let mut forgotten = self.forgotten.lock();
-            forgotten.retain(|_, at| now.duration_since(*at) < QUESTION_MAX);
-            forgotten.extend(operations.iter().map(|of| ((credential, *of), now)));
+            let change = self.changes.fetch_add(1, Ordering::SeqCst) + 1;
+            forgotten.retain(|_, (at, _)| now.duration_since(*at) < QUESTION_MAX);
+            forgotten.extend(operations.iter().map(|of| ((credential, *of), (now, change))));
         }
         self.flights.lock().retain(|key, _| !doomed(key));
         let kept: Vec<_> =
@@ -185,14 +190,15 @@ impl AnswerCache {
     }
 
     /// Whether answers like this one were forgotten since its question began.
-    fn is_outdated(&self, key: &Key, fetched: Instant) -> bool {
+    fn is_outdated(&self, key: &Key, begun: u64) -> bool {
         let forgotten = self.forgotten.lock();
-        forgotten.get(&(key.credential, key.operation)).is_some_and(|at| *at >= fetched)
+        forgotten.get(&(key.credential, key.operation)).is_some_and(|(_, change)| *change > begun)
     }
 
     async fn load(&self, key: Key, load: impl Future<Output = Outcome>) -> Outcome {
         // The answer is as old as the question: QIWI may have read its books at any time since.
         let fetched = Instant::now();
+        let begun = self.changes.load(Ordering::SeqCst);
         let loaded = load.await?;
         if self.enabled && loaded.keep {
             let kept = Arc::new(Kept { frame: loaded.frame.clone(), fetched });
@@ -204,7 +210,7 @@ impl AnswerCache {
                 }
             }
             // Looked at last: a write that ends from now on finds the entry itself.
-            if self.is_outdated(&key, fetched) {
+            if self.is_outdated(&key, begun) {
                 self.entries.invalidate(&key).await;
             }
         }
@@ -271,7 +277,7 @@ impl Drop for Clear {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
 
     const LIFETIME: Duration = Duration::from_secs(3);
     const OPERATION: &str = "W-BAL-1";

@@ -27,9 +27,11 @@ mod sandbox;
 mod wallet {
     mod balance;
     mod profile;
+    /// Cards and invoices changed, and what is kept of them forgotten.
+    mod master;
     /// Card numbers, verification codes and keys: on their way to the caller and nowhere else.
     mod secrets;
-    /// Cards and invoices changed, and what is kept of them forgotten.
+    /// What changes something that is no payment.
     mod writes;
 }
 

@@ -1,19 +1,25 @@
-//! Every read of the contract against the sandbox, as a newcomer meets them.
+//! Every method of the contract against the sandbox, as a newcomer meets them.
 
 use prost::Message as _;
 use qiwi_gateway::credentials::Kind;
 use qiwi_gateway::operations;
 use qiwi_gateway::pb::wallet::v1 as wallet;
-use qiwi_gateway::policy::Shape;
+use qiwi_gateway::policy::{Class, Shape};
 use qiwi_gateway::sandbox::{Sandbox, SandboxConfig, demo};
 
-use crate::support::{Ask, Gateway, Setup, samples};
+use crate::support::{Ask, Gateway, Setup, samples, told};
 
 async fn both() -> (Sandbox, Gateway) {
     let config = SandboxConfig { listen: "127.0.0.1:0".parse().unwrap(), ..Default::default() };
     let sandbox = Sandbox::start(config).await.unwrap();
     let gateway = Setup::at(&format!("http://{}", sandbox.address()))
         .credential("demo", Kind::Wallet, Some(demo::WALLET), demo::WALLET_TOKEN)
+        .credential(
+            "professional",
+            Kind::Wallet,
+            Some(demo::PROFESSIONAL_WALLET),
+            demo::PROFESSIONAL_WALLET_TOKEN,
+        )
         .start()
         .await;
     (sandbox, gateway)
@@ -45,7 +51,9 @@ async fn every_read_answers() {
     let ready = ready.expect("a successful operation among the newest fifty");
 
     let mut answered = 0;
-    for row in operations::all() {
+    let reads = operations::all().iter().filter(|row| row.policy.class == Class::Read);
+    let expected = reads.clone().count();
+    for row in reads {
         let rpc = row.policy.rpc;
         let request = match row.name() {
             "GetTransaction" => wallet::GetTransactionRequest {
@@ -109,7 +117,109 @@ async fn every_read_answers() {
         }
         answered += 1;
     }
-    assert_eq!(answered, samples::all().len());
+    assert_eq!(answered, expected);
+    gateway.stop().await;
+    sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn every_write_changes_what_the_reads_tell() {
+    let (sandbox, gateway) = both().await;
+    let channel = gateway.channel().await;
+    let ask = Ask::with(&[DEMO]);
+    let name = |rpc: &str| format!("qiwi.wallet.v1.{rpc}");
+
+    let balances = async || {
+        let rpc = name("BalanceService/ListBalances");
+        let request = wallet::ListBalancesRequest::default();
+        let reply = ask.unary::<_, wallet::ListBalancesResponse>(&channel, &rpc, request).await;
+        reply.unwrap().into_inner().balances
+    };
+    let offers = wallet::ListBalanceOffersRequest::default();
+    let rpc = name("BalanceService/ListBalanceOffers");
+    let offers = ask.unary::<_, wallet::ListBalanceOffersResponse>(&channel, &rpc, offers).await;
+    let alias = offers.unwrap().into_inner().balance_offers[0].alias.clone();
+    assert!(balances().await.iter().all(|of| of.alias != alias));
+    let request = wallet::CreateBalanceRequest { alias: alias.clone(), ..Default::default() };
+    let rpc = name("BalanceService/CreateBalance");
+    ask.raw(&channel, &rpc, request.encode_to_vec()).await.unwrap();
+    assert!(balances().await.iter().any(|of| of.alias == alias));
+    let request = wallet::SetDefaultBalanceRequest { alias: alias.clone(), ..Default::default() };
+    let rpc = name("BalanceService/SetDefaultBalance");
+    ask.raw(&channel, &rpc, request.encode_to_vec()).await.unwrap();
+    let chosen: Vec<_> =
+        balances().await.into_iter().filter(|of| of.default_account == Some(true)).collect();
+    assert_eq!(chosen.len(), 1);
+    assert_eq!(chosen[0].alias, alias);
+
+    let rpc = name("HistoryService/ListTransactions");
+    let list = wallet::ListTransactionsRequest { page_size: 50, ..Default::default() };
+    let list = ask.unary::<_, wallet::ListTransactionsResponse>(&channel, &rpc, list).await;
+    let list = list.unwrap().into_inner().transactions;
+    let ready = list.iter().find(|of| of.status() == wallet::TransactionStatus::Success).unwrap();
+    let mail = wallet::SendReceiptRequest {
+        transaction_id: ready.transaction_id.clone(),
+        r#type: ready.r#type,
+        email: "my@example.com".to_owned(),
+    };
+    ask.raw(&channel, &name("HistoryService/SendReceipt"), mail.encode_to_vec()).await.unwrap();
+
+    let register = samples::of("qiwi.wallet.v1.WebhookService/RegisterWebhook").request;
+    let rpc = name("WebhookService/RegisterWebhook");
+    let refused = ask.raw(&channel, &rpc, register.clone()).await.unwrap_err();
+    assert_eq!(told(&refused).reason, "WEBHOOK_ALREADY_ACTIVE");
+    let webhook_id = demo::HOOK_ID.to_owned();
+    let key = async || {
+        let rpc = name("WebhookService/GetWebhookKey");
+        let request =
+            wallet::GetWebhookKeyRequest { webhook_id: webhook_id.clone(), reveal_key: true };
+        let reply = ask.unary::<_, wallet::GetWebhookKeyResponse>(&channel, &rpc, request).await;
+        reply.unwrap().into_inner().webhook_key.unwrap()
+    };
+    assert_eq!(key().await.key.as_deref(), Some(demo::HOOK_KEY));
+    let rpc = name("WebhookService/RotateWebhookKey");
+    let request =
+        wallet::RotateWebhookKeyRequest { webhook_id: webhook_id.clone(), reveal_key: false };
+    let rotated = ask.unary::<_, wallet::RotateWebhookKeyResponse>(&channel, &rpc, request).await;
+    let rotated = rotated.unwrap().into_inner().webhook_key.unwrap();
+    assert_eq!(key().await.fingerprint, rotated.fingerprint);
+    assert_ne!(key().await.key.as_deref(), Some(demo::HOOK_KEY));
+    let rpc = name("WebhookService/SendTestNotification");
+    ask.raw(&channel, &rpc, Vec::new()).await.unwrap();
+    let active = name("WebhookService/GetActiveWebhook");
+    ask.raw(&channel, &active, Vec::new()).await.unwrap();
+    let delete = wallet::DeleteWebhookRequest { webhook_id: webhook_id.clone() };
+    let rpc = name("WebhookService/DeleteWebhook");
+    ask.raw(&channel, &rpc, delete.encode_to_vec()).await.unwrap();
+    let gone = ask.raw(&channel, &rpc, delete.encode_to_vec()).await.unwrap_err();
+    assert_eq!(told(&gone).reason, "WEBHOOK_NOT_FOUND");
+    let gone = ask.raw(&channel, &active, Vec::new()).await.unwrap_err();
+    assert_eq!(told(&gone).reason, "WEBHOOK_NOT_FOUND");
+    let rpc = name("WebhookService/RegisterWebhook");
+    ask.raw(&channel, &rpc, register).await.unwrap();
+    ask.raw(&channel, &active, Vec::new()).await.unwrap();
+
+    let rpc = "qiwi.wallet.v1.IdentificationService/CreateIdentification";
+    ask.raw(&channel, rpc, samples::of(rpc).request).await.unwrap();
+    let ask = Ask::with(&[("x-qiwi-credential", "professional")]);
+    let rpc = "qiwi.wallet.v1.IdentificationService/CreateDowngradeOperation";
+    let request = wallet::CreateDowngradeOperationRequest {
+        identification_level: wallet::IdentificationLevel::Verified.into(),
+        ..Default::default()
+    };
+    let created =
+        ask.unary::<_, wallet::CreateDowngradeOperationResponse>(&channel, rpc, request).await;
+    let operation = created.unwrap().into_inner().downgrade_operation.unwrap();
+    let rpc = "qiwi.wallet.v1.IdentificationService/ConfirmDowngradeOperation";
+    let request = wallet::ConfirmDowngradeOperationRequest {
+        downgrade_operation_id: operation.downgrade_operation_id.clone(),
+        ..Default::default()
+    };
+    let confirmed =
+        ask.unary::<_, wallet::ConfirmDowngradeOperationResponse>(&channel, rpc, request).await;
+    let confirmed = confirmed.unwrap().into_inner().downgrade_operation.unwrap();
+    assert_eq!(confirmed.downgrade_operation_id, operation.downgrade_operation_id);
+    assert_ne!(confirmed.status(), wallet::DowngradeStatus::Unspecified);
     gateway.stop().await;
     sandbox.shutdown().await;
 }

@@ -56,6 +56,8 @@ impl Setup {
         config.upstream.edge_url = base.clone();
         config.upstream.site_url = base.clone();
         config.upstream.bill_url = base;
+        // Off by default; what that means is tested beside the methods.
+        config.upstream.legacy_operations = true;
         config.breaker.consecutive_failures = 1000;
         config.breaker.samples_min = 1_000_000;
         config.retry.budget_floor_per_second = 1000;
