@@ -1,9 +1,6 @@
 //! One entry of the ledger: what was asked, how far it got, and what was answered.
 //!
-//! Entries are written as protobuf messages of this file's own, behind a format number and a
-//! checksum that also covers the key: what a damaged disk gives back is noticed and never believed.
-//! Numbers of kinds, states and fields are kept in files for more than a year: they are only added
-//! to.
+//! Numbers of kinds and states are stored for more than a year: they are only added to.
 
 use std::fmt;
 
@@ -250,8 +247,8 @@ impl Record {
         }
     }
 
-    /// What remains when the full entry has had its time: enough to refuse the id for ever another
-    /// operation asks for, and to say what became of this one.
+    /// What remains when the full entry has had its time: enough to know the id again, to tell
+    /// another operation under it apart, and to say what became of this one.
     pub fn trim(&mut self) {
         self.lease = None;
         self.provider = String::new();
@@ -260,5 +257,47 @@ impl Record {
         self.reply = None;
         self.settle = Settle::default();
         self.trimmed = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_stable() {
+        assert_eq!(OperationKind::ALL.map(OperationKind::number), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(State::ALL.map(State::number), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(State::from_number(0), None);
+        assert_eq!(OperationKind::from_number(7), None);
+    }
+
+    #[test]
+    fn debug_hides_the_owner() {
+        let key = Key::new("79991112233", OperationKind::Payment, "1500000000001");
+        assert_eq!(format!("{key:?}"), "***2233/Payment/1500000000001");
+    }
+
+    #[test]
+    fn knowledge_only_grows() {
+        for state in State::ALL {
+            assert!(state.may_become(state), "{state:?}");
+            for next in State::ALL {
+                if state.is_final() && next != state {
+                    assert!(!state.may_become(next), "{state:?} to {next:?}");
+                }
+                // Back on the wire only by way of a new reservation.
+                if next == State::Sending && next != state {
+                    assert_eq!(state.may_become(next), state == State::Reserved, "{state:?}");
+                }
+                // Doubt never replaces an answer.
+                if next == State::Uncertain && !state.is_unsettled() {
+                    assert!(!state.may_become(next), "{state:?}");
+                }
+            }
+        }
+        let retried: Vec<_> =
+            State::ALL.into_iter().filter(|of| of.may_become(State::Reserved)).collect();
+        assert_eq!(retried, [State::Reserved, State::NotExecuted, State::NotSent]);
     }
 }

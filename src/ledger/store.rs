@@ -124,7 +124,7 @@ pub trait LedgerStore: Send + Sync + 'static {
     fn unsettled(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Record>, StoreError>>;
 
     /// Shortens entries older than [`FULL_MS`] and removes those older than [`SHORT_MS`], in
-    /// bounded steps; called again while it reports work done. Unsettled entries stay whole.
+    /// bounded steps between which others get their turn. Unsettled entries stay whole.
     fn tidy(&self, now_ms: i64) -> BoxFuture<'_, Result<Tidied, StoreError>>;
 
     /// Whether money may move: the last word of the engine, without asking it anything.
