@@ -204,6 +204,8 @@ const fn crc_table() -> [u32; 256] {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing)]
+
     use proptest::prelude::*;
 
     use super::*;

@@ -34,6 +34,7 @@ pub enum Insert {
 
 /// What became of a replacement.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // passed on once, never kept
 pub enum Replace {
     /// Done; the version now.
     Done(u64),
