@@ -78,17 +78,17 @@ pub struct EmbeddedLedger {
 
 impl EmbeddedLedger {
     /// Opens the ledger, or creates it in an empty folder. Blocks, as long as `lock_wait` and the
-    /// check of the whole database may take.
+    /// check of the whole database may take. A full disk does not make it fail: the ledger then is
+    /// unavailable until there is room.
     pub fn open(settings: &Settings) -> Result<Self, StoreError> {
         Self::open_with(settings, files::plain())
     }
 
     fn open_with(settings: &Settings, opener: Opener) -> Result<Self, StoreError> {
         let files = Files::lock(settings, opener)?;
-        let open = files.open()?;
-        let shared = Arc::new(Shared::new(open.database.clone(), settings.answer_within));
+        let shared = Arc::new(Shared::new(settings.answer_within));
         let (changes, receiver) = sync_channel(WAITING_MAX);
-        let writer = Writer::new(files, open, shared.clone(), receiver);
+        let writer = Writer::start(files, shared.clone(), receiver)?;
         std::thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || writer.run())

@@ -19,10 +19,10 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// An open database in good health.
-    pub fn new(database: Arc<Database>, patience: Duration) -> Self {
+    /// No database yet.
+    pub fn new(patience: Duration) -> Self {
         Self {
-            database: RwLock::new(Some(database)),
+            database: RwLock::new(None),
             status: Mutex::new(Ok(())),
             busy_since: Mutex::new(None),
             patience,

@@ -106,14 +106,26 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A writer for an open database.
-    pub fn new(
+    /// A writer with an open database, or one that waits for room.
+    pub fn start(
         files: Files,
-        open: Open,
         shared: Arc<Shared>,
         changes: Receiver<Box<dyn Change>>,
-    ) -> Self {
-        Self { files, shared, changes, open: Some(open), retry: None }
+    ) -> Result<Self, Fault> {
+        let opened = files.open();
+        let mut writer = Self { files, shared, changes, open: None, retry: None };
+        match opened {
+            Ok(open) => writer.begin(open),
+            Err(fault @ Fault::Full(_)) => drop(writer.fail(fault)),
+            Err(fault) => return Err(fault),
+        }
+        Ok(writer)
+    }
+
+    fn begin(&mut self, open: Open) {
+        self.retry = None;
+        self.shared.set_database(Some(open.database.clone()));
+        self.open = Some(open);
     }
 
     /// Works until nobody can ask for changes any more.
@@ -193,9 +205,7 @@ impl Writer {
         drop(busy);
         match opened {
             Ok(open) => {
-                self.retry = None;
-                self.shared.set_database(Some(open.database.clone()));
-                self.open = Some(open);
+                self.begin(open);
                 self.shared.recovered();
             }
             Err(fault) => drop(self.fail(fault)),

@@ -231,6 +231,19 @@ async fn a_full_disk_refuses_and_is_used_again_when_there_is_room() {
 }
 
 #[tokio::test]
+async fn a_disk_that_is_full_at_start_is_waited_for() {
+    let (folder, orders) = (Folder::new(), Arc::new(Orders::default()));
+    *orders.write.lock() = Some(io::ErrorKind::StorageFull);
+    let store = EmbeddedLedger::open_with(&folder.settings(), opener(&orders)).unwrap();
+    let bench = Bench { folder, orders, store: Arc::new(store) };
+    assert!(matches!(bench.store.health(), Err(StoreError::Unavailable(_))));
+    assert!(matches!(bench.store.get(&key(1)).await, Err(StoreError::Unavailable(_))));
+    *bench.orders.write.lock() = None;
+    assert!(bench.recovers().await);
+    add(&bench.store, record(1)).await;
+}
+
+#[tokio::test]
 async fn a_failing_sync_is_not_tried_again() {
     let bench = Bench::new();
     let answered = bench.add_all(0..3).await;
