@@ -37,6 +37,8 @@ const REPAIRS_MAX: usize = 8;
 const FILE_CHUNKS_WAITING: usize = 4;
 /// Size of the pieces of a file.
 const FILE_CHUNK: usize = 64 * 1024;
+/// A token that is held back is looked for in its file this often at most.
+const RENEWAL_REST: Duration = Duration::from_secs(1);
 /// Enough of a file to know its kind, and most often the whole of an error body in its place.
 const FILE_START: usize = 1024;
 
@@ -49,6 +51,8 @@ pub struct Gateway {
     pages: PageTokens,
     metrics: Arc<Metrics>,
     config: Arc<Config>,
+    /// When the last reading of secrets after a 401 began; held while one runs.
+    renewal: tokio::sync::Mutex<Option<Instant>>,
 }
 
 impl Gateway {
@@ -71,6 +75,7 @@ impl Gateway {
             pages,
             metrics,
             config,
+            renewal: tokio::sync::Mutex::default(),
         })
     }
 
@@ -86,7 +91,7 @@ impl Gateway {
     pub async fn unary<O: Operation>(self: Arc<Self>, call: Inbound) -> Result<Outbound, Error> {
         let (headers, cx, request) = self.read::<O>(call).await?;
         let frame = self.answer(Arc::new(cx), request).await?;
-        Ok(frame::reply(&headers, frame))
+        Ok(frame::reply(self.compression(&headers), frame))
     }
 
     /// Answers a method about the gateway itself.
@@ -100,7 +105,8 @@ impl Gateway {
             wallets: &self.wallets,
             caller: cx.caller.as_deref(),
         };
-        Ok(frame::reply(&headers, frame::encode(&request.answer(&known)?)))
+        let frame = frame::encode(&request.answer(&known)?);
+        Ok(frame::reply(self.compression(&headers), frame))
     }
 
     /// Streams a file.
@@ -135,8 +141,13 @@ impl Gateway {
             }
         })?;
         let first = Bytes::from(prost::Message::encode_to_vec(&first));
+        let compression = self.compression(&headers);
         let stream = self.file::<D>(cx, answer, start, first);
-        Ok(frame::stream(&headers, stream))
+        Ok(frame::stream(compression, stream))
+    }
+
+    fn compression(&self, headers: &http::HeaderMap) -> frame::Compression {
+        frame::Compression::of(self.config.grpc.compress_replies, headers)
     }
 
     async fn read<T: prost::Message + Default + 'static>(
@@ -151,12 +162,13 @@ impl Gateway {
             single_attempt,
             caller,
             credential,
+            share,
             journal,
             ..
         } = call;
         let size_max = self.config.grpc.message_max.bytes();
         let request = frame::read(&parts.headers, body, size_max).await?;
-        let cx = Context { method, deadline, single_attempt, caller, credential, journal };
+        let cx = Context { method, deadline, single_attempt, caller, credential, share, journal };
         Ok((parts.headers, cx, request))
     }
 
@@ -256,23 +268,16 @@ impl Gateway {
         deadline: Instant,
     ) -> Result<Bytes, Error> {
         let target = question.target(route, wallet)?;
-        let credential = self.usable(cx.credential.as_ref())?;
-        let ask = ask(cx, route, &target, question.body(), credential.as_ref(), wallet, deadline);
-        match self.upstream.ask(&ask).await {
+        let body = question.body();
+        let credential = self.usable(cx.credential.as_ref()).await?;
+        let first = ask(cx, route, &target, body, credential.as_ref(), wallet, deadline);
+        match self.upstream.ask(&first).await {
             Err(error) if *error.reason() == reason::TOKEN_REJECTED => {
-                let Some(renewed) = self.renewed(credential.as_ref()).await else {
+                let Some(renewed) = self.renewed(credential.as_ref(), Instant::now()).await else {
                     return Err(error);
                 };
-                let ask = self::ask(
-                    cx,
-                    route,
-                    &target,
-                    question.body(),
-                    Some(&renewed),
-                    wallet,
-                    deadline,
-                );
-                self.upstream.ask(&ask).await
+                let again = ask(cx, route, &target, body, Some(&renewed), wallet, deadline);
+                self.upstream.ask(&again).await
             }
             outcome => outcome,
         }
@@ -286,34 +291,63 @@ impl Gateway {
         wallet: Option<&Wallet>,
     ) -> Result<OpenAnswer, Error> {
         let target = question.target(route, wallet)?;
-        let credential = self.usable(cx.credential.as_ref())?;
-        let ask =
-            ask(cx, route, &target, question.body(), credential.as_ref(), wallet, cx.deadline);
-        self.upstream.open(&ask).await
+        let body = question.body();
+        let credential = self.usable(cx.credential.as_ref()).await?;
+        let first = ask(cx, route, &target, body, credential.as_ref(), wallet, cx.deadline);
+        match self.upstream.open(&first).await {
+            Err(error) if *error.reason() == reason::TOKEN_REJECTED => {
+                let Some(renewed) = self.renewed(credential.as_ref(), Instant::now()).await else {
+                    return Err(error);
+                };
+                let again = ask(cx, route, &target, body, Some(&renewed), wallet, cx.deadline);
+                self.upstream.open(&again).await
+            }
+            outcome => outcome,
+        }
     }
 
     /// The credential, unless QIWI keeps rejecting it: then nothing is sent for a while.
-    fn usable(
+    async fn usable(
         &self,
         credential: Option<&Arc<Credential>>,
     ) -> Result<Option<Arc<Credential>>, Error> {
-        let Some(credential) = credential else { return Ok(None) };
-        if credential.is_held_back() {
-            return Err(Error::new(&reason::TOKEN_REJECTED)
-                .sent(Sent::No)
-                .log("QIWI rejected this token several times in a row; held back for a while"));
+        let Some(held) = credential else { return Ok(None) };
+        if !held.is_held_back() {
+            return Ok(Some(Arc::clone(held)));
         }
-        Ok(Some(Arc::clone(credential)))
+        // The call may have begun with the old token while others are renewing it.
+        let lately = Instant::now().checked_sub(RENEWAL_REST).unwrap_or_else(Instant::now);
+        match self.renewed(credential, lately).await {
+            Some(renewed) => Ok(Some(renewed)),
+            None => Err(Error::new(&reason::TOKEN_REJECTED)
+                .sent(Sent::No)
+                .log("QIWI rejected this token several times in a row; held back for a while")),
+        }
     }
 
-    /// After a 401: the credential's file may hold a newer token already.
-    async fn renewed(&self, rejected: Option<&Arc<Credential>>) -> Option<Arc<Credential>> {
+    /// After a 401: the credential's file may hold a newer token already. The files are read by
+    /// one call at a time; the others wait for it, and read again only if it began before `since`.
+    async fn renewed(
+        &self,
+        rejected: Option<&Arc<Credential>>,
+        since: Instant,
+    ) -> Option<Arc<Credential>> {
         let rejected = rejected?;
-        let name = rejected.name.clone()?;
-        let credentials = Arc::clone(&self.credentials);
-        tokio::task::spawn_blocking(move || credentials.reload()).await.ok()?;
-        let current = self.credentials.named(&name)?;
-        (current.fingerprint != rejected.fingerprint).then_some(current)
+        let name = rejected.name.as_deref()?;
+        let newer = || {
+            let current = self.credentials.named(name)?;
+            (current.fingerprint != rejected.fingerprint).then_some(current)
+        };
+        if let Some(current) = newer() {
+            return Some(current);
+        }
+        let mut last = self.renewal.lock().await;
+        if last.is_none_or(|began| began < since) {
+            *last = Some(Instant::now());
+            let credentials = Arc::clone(&self.credentials);
+            tokio::task::spawn_blocking(move || credentials.reload()).await.ok()?;
+        }
+        newer()
     }
 
     fn map<O: Operation>(

@@ -44,6 +44,9 @@ pub enum Class {
     Read,
     /// Repeating it with the same bytes ends in the same state.
     Write,
+    /// Each request has an effect of its own, such as a mail or a new key: sent once, and again only
+    /// where no byte of it can have left.
+    Once,
     /// Moves money or cannot be repeated: one attempt, then reconciliation.
     Money,
 }
@@ -54,6 +57,7 @@ impl Class {
         match self {
             Self::Read => "read",
             Self::Write => "write",
+            Self::Once => "once",
             Self::Money => "money",
         }
     }

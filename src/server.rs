@@ -35,7 +35,7 @@ use crate::credentials::{Callers, Credentials};
 use crate::edge::Outbound;
 use crate::edge::admission::{Admission, AdmissionLayer};
 use crate::edge::deadline::DeadlineLayer;
-use crate::edge::identity::{Identities, IdentityLayer};
+use crate::edge::identity::{Identities, IdentityLayer, Shares};
 use crate::edge::panic::CatchPanicLayer;
 use crate::edge::record::RecordLayer;
 use crate::error::Error;
@@ -45,8 +45,6 @@ use crate::page::PageTokens;
 use crate::telemetry::{self, Metrics, Telemetry};
 use connection::{Inner, Phase};
 
-/// How often secret files are looked at.
-const RELOAD_EVERY: Duration = Duration::from_secs(5);
 /// How often limits, cool-downs and gauges are tidied.
 const TIDY_EVERY: Duration = Duration::from_secs(15);
 
@@ -123,6 +121,9 @@ impl Server {
             callers,
             pass_through: config.security.pass_through,
             metadata_max: config.grpc.metadata_max.get(),
+            shares: Shares::new(
+                config.admission.caller_share_percent.of(config.admission.in_flight_max),
+            ),
         });
         let admission = Admission::new(config.admission.clone(), Arc::clone(&metrics));
         let stack = ServiceBuilder::new()
@@ -166,6 +167,7 @@ impl Server {
             Arc::clone(&credentials),
             Arc::clone(&identities),
             metrics,
+            config.security.reload_interval,
         )));
         tokio::spawn(background.clone().run_until_cancelled_owned(tidy(gateway)));
         telemetry::listening("grpc", grpc);
@@ -293,11 +295,16 @@ pub fn check(config: &Config, env: impl Fn(&str) -> Option<String>) -> Result<()
 }
 
 /// Re-reads secret files; what cannot be read leaves the last good content in use.
-async fn reload(credentials: Arc<Credentials>, identities: Arc<Identities>, metrics: Arc<Metrics>) {
+async fn reload(
+    credentials: Arc<Credentials>,
+    identities: Arc<Identities>,
+    metrics: Arc<Metrics>,
+    every: Duration,
+) {
     let mut failed_before = Vec::new();
     let mut callers_failed = false;
     loop {
-        tokio::time::sleep(RELOAD_EVERY).await;
+        tokio::time::sleep(every).await;
         let (credentials, identities) = (Arc::clone(&credentials), Arc::clone(&identities));
         let read = move || (credentials.reload(), identities.callers.reload());
         let Ok((outcome, callers)) = tokio::task::spawn_blocking(read).await else { continue };
@@ -336,19 +343,29 @@ fn ca(config: &Config) -> Result<Option<Vec<u8>>, StartError> {
 }
 
 fn page_keys(config: &Config) -> Result<Vec<[u8; 32]>, StartError> {
-    use base64::Engine as _;
     let Some(path) = &config.pages.key_file else { return Ok(Vec::new()) };
     let problem = |problem: String| StartError::File { key: "pages.key_file", problem };
     let text = std::fs::read_to_string(path)
         .map_err(|error| problem(format!("{}: {error}", path.display())))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let keys: Option<Vec<[u8; 32]>> = lines
-        .map(|line| base64::engine::general_purpose::STANDARD.decode(line).ok()?.try_into().ok())
-        .collect();
+    let keys: Option<Vec<[u8; 32]>> = lines.map(page_key).collect();
     match keys {
         Some(keys) if (1..=2).contains(&keys.len()) => Ok(keys),
-        _ => Err(problem("expected one or two lines, each 32 bytes in Base64".to_owned())),
+        _ => Err(problem("expected one or two lines, each 32 bytes in hex or base64".to_owned())),
     }
+}
+
+/// 32 bytes as 64 hexadecimal digits or in base64.
+fn page_key(line: &str) -> Option<[u8; 32]> {
+    use base64::Engine as _;
+    if line.len() != 64 {
+        return base64::engine::general_purpose::STANDARD.decode(line).ok()?.try_into().ok();
+    }
+    let mut key = [0; 32];
+    for (byte, digits) in key.iter_mut().zip(line.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(key)
 }
 
 fn listen_error(listener: &'static str, address: SocketAddr, source: std::io::Error) -> StartError {

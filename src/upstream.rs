@@ -91,6 +91,31 @@ enum Received {
     Open(OpenAnswer),
 }
 
+/// What another attempt would risk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Again {
+    /// It would not help.
+    Never,
+    /// Nothing: no byte of this one left.
+    Unsent,
+    /// QIWI may have acted on this one.
+    Unclear,
+    /// QIWI answered 500, which it documents for maintenance and unavailable resources, but may have
+    /// acted all the same.
+    Maintenance,
+}
+
+impl Again {
+    /// Whether a method of this class may be sent again.
+    fn helps(self, class: Class) -> bool {
+        match class {
+            Class::Read => self != Self::Never,
+            Class::Write => matches!(self, Self::Unsent | Self::Unclear),
+            Class::Once | Class::Money => self == Self::Unsent,
+        }
+    }
+}
+
 impl Upstream {
     /// Builds clients, breakers and budgets for every host.
     ///
@@ -167,8 +192,9 @@ impl Upstream {
         })?;
         line.budget.deposit();
         let attempts_max = match ask.class {
-            Class::Read if !ask.single_attempt => self.settings.retry.attempts_max,
-            _ => 1,
+            _ if ask.single_attempt => 1,
+            Class::Read => self.settings.retry.attempts_max,
+            Class::Write | Class::Once | Class::Money => 2,
         };
         let mut attempt = 0;
         loop {
@@ -177,7 +203,7 @@ impl Upstream {
                 Ok(received) => return Ok(received),
                 Err(missed) => missed,
             };
-            if !again || attempt >= attempts_max {
+            if !again.helps(ask.class) || attempt >= attempts_max {
                 return Err(error);
             }
             let ceiling = self.settings.retry.backoff_base * 2u32.pow((attempt - 1).min(16));
@@ -195,34 +221,38 @@ impl Upstream {
         }
     }
 
-    /// One attempt with everything before and after it; the flag says whether another may help.
+    /// One attempt with everything before and after it, and what another one would risk.
     async fn attempt(
         &self,
         line: &HostLine,
         ask: &Ask<'_>,
         number: u32,
-    ) -> Result<Received, (Error, bool)> {
+    ) -> Result<Received, (Error, Again)> {
         let area = ask.route.area;
-        self.pace(ask).await.map_err(|error| (error, false))?;
+        self.pace(ask).await.map_err(|error| (error, Again::Never))?;
         let breaker = line.breaker(area).ok_or_else(|| {
-            (Error::new(&reason::GATEWAY_PANIC).log("an area has no breaker"), false)
+            (Error::new(&reason::GATEWAY_PANIC).log("an area has no breaker"), Again::Never)
         })?;
+        // Whoever is refused from here on was perhaps the probe of a cool-down.
         let permit = breaker.admit(ask.class).map_err(|wait| {
+            self.cooldowns.inconclusive(ask.subjects, area);
             let error = Error::new(&reason::UPSTREAM_CIRCUIT_OPEN).retry_after(wait).sent(Sent::No);
-            (error, false)
+            (error, Again::Never)
         })?;
         let _place =
             line.place(ask.deadline, self.settings.place_wait_max).await.ok_or_else(|| {
                 self.metrics.shed("upstream_places");
+                self.cooldowns.inconclusive(ask.subjects, area);
                 let error = Error::new(&reason::GATEWAY_OVERLOADED)
                     .retry_after(Duration::from_millis(100))
                     .sent(Sent::No)
                     .log("no free place at the upstream host");
-                (error, false)
+                (error, Again::Never)
             })?;
         let left = ask.deadline.saturating_duration_since(Instant::now());
         if left < self.settings.upstream.attempt_min.min(Duration::from_millis(50)) {
-            return Err((deadline_exceeded(ask, Sent::No), false));
+            self.cooldowns.inconclusive(ask.subjects, area);
+            return Err((deadline_exceeded(ask, Sent::No), Again::Never));
         }
         ask.journal.attempts.fetch_add(1, Ordering::Relaxed);
         let started = Instant::now();
@@ -342,7 +372,7 @@ impl Upstream {
         ask: &Ask<'_>,
         outcome: Result<Received, Failure>,
         started: Instant,
-    ) -> Result<Received, (Error, bool)> {
+    ) -> Result<Received, (Error, Again)> {
         let area = ask.route.area;
         let attempts = ask.journal.attempts.load(Ordering::Relaxed);
         let answer = match outcome {
@@ -390,8 +420,11 @@ impl Upstream {
         } else {
             self.cooldowns.inconclusive(ask.subjects, area);
         }
-        // QIWI documents 500 for maintenance and unavailable resources, so it is worth another try.
-        let again = matches!(answer.status, 500 | 502 | 503 | 504);
+        let again = match answer.status {
+            500 => Again::Maintenance,
+            502..=504 => Again::Unclear,
+            _ => Again::Never,
+        };
         Err((error, again))
     }
 
@@ -482,27 +515,30 @@ fn headers(ask: &Ask<'_>) -> HeaderMap {
     headers
 }
 
-fn explain_failure(ask: &Ask<'_>, failure: Failure) -> (Error, bool) {
+fn explain_failure(ask: &Ask<'_>, failure: Failure) -> (Error, Again) {
     match failure {
         Failure::Unreachable(detail) => {
-            (Error::new(&reason::UPSTREAM_UNREACHABLE).sent(Sent::No).log(detail), true)
+            (Error::new(&reason::UPSTREAM_UNREACHABLE).sent(Sent::No).log(detail), Again::Unsent)
         }
         Failure::Timeout { sent } => {
             let sent = if sent { Sent::Unknown } else { Sent::No };
             if Instant::now() >= ask.deadline {
-                (deadline_exceeded(ask, sent), false)
+                (deadline_exceeded(ask, sent), Again::Never)
             } else {
-                (Error::new(&reason::UPSTREAM_TIMEOUT).sent(sent).log("attempt timed out"), true)
+                (
+                    Error::new(&reason::UPSTREAM_TIMEOUT).sent(sent).log("attempt timed out"),
+                    Again::Unclear,
+                )
             }
         }
         Failure::Broken(detail) => {
-            (Error::new(&reason::UPSTREAM_TIMEOUT).sent(Sent::Unknown).log(detail), true)
+            (Error::new(&reason::UPSTREAM_TIMEOUT).sent(Sent::Unknown).log(detail), Again::Unclear)
         }
         Failure::TooLarge => {
             let error = Error::new(&reason::UPSTREAM_MALFORMED)
                 .sent(Sent::Yes)
                 .log("the answer is larger than upstream.body_max");
-            (error, false)
+            (error, Again::Never)
         }
     }
 }

@@ -55,6 +55,9 @@ section! {
         pending_accept_reset_streams: usize = 20, 1..=100_000;
         /// Streams the gateway may reset for a client's errors before it ends the connection.
         local_error_reset_streams: usize = 1024, 1..=1_000_000;
+        /// Whether replies above 1 KiB are compressed for callers that accept gzip. Most client
+        /// libraries accept it unasked, and inside a cluster it costs more time than it saves.
+        compress_replies: bool = false;
         /// Whether gRPC reflection is served.
         reflection: bool = true;
     }

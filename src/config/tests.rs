@@ -1,3 +1,4 @@
+//! Layers, mistakes, names: the configuration as operators write it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::BTreeSet;

@@ -1,7 +1,7 @@
 //! How one value is read from text or TOML and written back.
 //!
-//! Sections say which type a key has; this file and its neighbour [`super::units`] say what may
-//! be written for that type. Ranges are the row's business, see [`super::section`].
+//! Sections say which type a key has; this file and its neighbour `units` say what may
+//! be written for that type. Ranges are the row's business, see `section`.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;

@@ -85,8 +85,7 @@ impl Credential {
         self.health.as_ref().is_some_and(|health| health.is_rejected())
     }
 
-    /// Notes that QIWI accepted it or answered 401. The same as
-    /// [`Credentials::report`](super::Credentials::report), without the look-up.
+    /// Notes that QIWI accepted the credential, or answered 401 to it.
     pub fn report(&self, accepted: bool) {
         if let Some(health) = &self.health {
             health.note(accepted, SystemTime::now());

@@ -60,7 +60,9 @@ impl Admission {
     fn try_enter(&self, class: Class) -> Option<Place> {
         let read = match class {
             Class::Money => None,
-            Class::Read | Class::Write => Some(Arc::clone(&self.reads).try_acquire_owned().ok()?),
+            Class::Read | Class::Write | Class::Once => {
+                Some(Arc::clone(&self.reads).try_acquire_owned().ok()?)
+            }
         };
         let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
         Some(self.place(all, read, class))
@@ -82,7 +84,7 @@ impl Admission {
         let places = async {
             let read = match class {
                 Class::Money => None,
-                Class::Read | Class::Write => {
+                Class::Read | Class::Write | Class::Once => {
                     Some(Arc::clone(&self.reads).acquire_owned().await.ok()?)
                 }
             };

@@ -65,7 +65,7 @@ where
         let class = call.method.policy.class;
         let (default, cap) = match class {
             Class::Money => (settings.money_default, settings.money_max),
-            Class::Read | Class::Write => (settings.read_default, settings.read_max),
+            Class::Read | Class::Write | Class::Once => (settings.read_default, settings.read_max),
         };
         // A file takes as long as it takes; its pieces have limits of their own.
         let default = match call.method.policy.shape {

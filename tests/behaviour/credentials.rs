@@ -1,6 +1,6 @@
 //! Named and lent credentials, the callers' policy, and secrets that are replaced while calls run.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use qiwi_gateway::config::{CallerConfig, CredentialConfig, Variable};
@@ -147,12 +147,12 @@ async fn with_a_callers_policy_nobody_gets_more_than_it_grants() {
 }
 
 /// A gateway whose credential `main` is read from a file.
-async fn from_file(fake: &Fake, file: &PathBuf) -> Gateway {
+async fn from_file(fake: &Fake, file: &Path) -> Gateway {
     let mut setup = Setup::at(&fake.url());
     let credential = CredentialConfig {
         kind: Kind::Wallet,
         wallet: Wallet::parse(WALLET),
-        token_file: Some(file.clone()),
+        token_file: Some(file.to_owned()),
         ..CredentialConfig::default()
     };
     setup.config.credentials.insert("main".to_owned(), credential);
@@ -189,6 +189,24 @@ async fn a_token_replaced_under_load_fails_no_call() {
     assert!(fake.count_of("second-token") > 100);
     let last = fake.seen().last().unwrap().token().map(str::to_owned);
     assert_eq!(last.as_deref(), Some("second-token"));
+}
+
+#[tokio::test]
+async fn a_download_goes_on_with_the_new_token_as_well() {
+    let file = process::folder("download").join("token");
+    process::replace(&file, "first-token");
+    let fake = Fake::by(|seen| match seen.token() {
+        Some("second-token") => Answer::with(200, &[], samples::PDF),
+        _ => Answer::new(401, ""),
+    })
+    .await;
+    let gateway = from_file(&fake, &file).await;
+    let channel = gateway.channel().await;
+    process::replace(&file, "second-token");
+    let receipt = samples::of("qiwi.wallet.v1.HistoryService/DownloadReceipt");
+    let stream = Ask::with(MAIN).stream(&channel, receipt.rpc, receipt.request).await;
+    stream.unwrap().into_inner().message().await.unwrap().expect("a header");
+    assert_eq!((fake.count_of("first-token"), fake.count_of("second-token")), (1, 1));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use bytes::Bytes;
 use prost::Message as _;
-use qiwi_gateway::config::{Config, CredentialConfig};
+use qiwi_gateway::config::Config;
 use qiwi_gateway::error::code::CODES;
 use qiwi_gateway::error::reason::REASONS;
 use qiwi_gateway::error::{About, Error, Sent};
@@ -607,17 +607,4 @@ async fn a_wallet_that_nothing_tells_is_asked_for() {
     assert_eq!(fake.count(), 1, "only the profile was asked");
     let named = pb::ListBalancesRequest { wallet: WALLET.to_owned(), ..Default::default() };
     ask.unary::<_, pb::ListBalancesResponse>(&channel, BALANCES, named).await.unwrap();
-}
-
-#[tokio::test]
-async fn credentials_that_differ_only_in_kind_of_secret_are_told_apart() {
-    // A mistake in the configuration is a start error, never a panic: kinds without a bearer token.
-    let fake = Fake::always(balance_answer()).await;
-    let mut setup = Setup::new(&fake);
-    setup.config.credentials.insert(
-        "empty".to_owned(),
-        CredentialConfig { kind: qiwi_gateway::credentials::Kind::Wallet, ..Default::default() },
-    );
-    let error = setup.try_start().await.err().expect("a credential without a secret");
-    assert!(error.to_string().contains("credentials.empty"), "{error}");
 }

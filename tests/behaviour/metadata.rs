@@ -76,7 +76,7 @@ async fn requests_and_replies_may_be_compressed() {
         .collect();
     let fake =
         Fake::always(Answer::json(format!(r#"{{"accounts":[{}]}}"#, accounts.join(",")))).await;
-    let gateway = Setup::new(&fake).start().await;
+    let gateway = Setup::new(&fake).set(|config| config.grpc.compress_replies = true).start().await;
     let channel = gateway.channel().await;
     let mut replies = Vec::new();
     for ask in [Ask::with(MAIN), Ask::with(MAIN).compressed()] {
@@ -91,6 +91,13 @@ async fn requests_and_replies_may_be_compressed() {
     }
     assert_eq!(replies[0], replies[1]);
     assert_eq!(fake.count(), 1, "one kept answer serves both");
+
+    // Client libraries accept gzip unasked, so accepting it is not asking for it.
+    let gateway = Setup::new(&fake).start().await;
+    let request = pb::ListBalancesRequest { wallet: WALLET.to_owned(), ..Default::default() };
+    let ask = Ask::with(MAIN).compressed();
+    let reply = ask.raw(&gateway.channel().await, BALANCES, request.encode_to_vec()).await.unwrap();
+    assert!(reply.metadata().get("grpc-encoding").is_none());
 }
 
 #[tokio::test]

@@ -56,7 +56,8 @@ async fn a_file_arrives_byte_for_byte() {
         let sent = pdf(size);
         let answer = Answer::with(200, &[("content-type", "application/pdf")], &sent);
         let fake = Fake::always(answer.slowly(100_000, Duration::from_millis(1))).await;
-        let gateway = Setup::new(&fake).start().await;
+        let setup = Setup::new(&fake).set(|config| config.grpc.compress_replies = compressed);
+        let gateway = setup.start().await;
         let ask = if compressed { Ask::with(MAIN).compressed() } else { Ask::with(MAIN) };
         let (header, file) = download(&gateway, &ask).await.unwrap();
         assert_eq!(header.content_type, "application/pdf");

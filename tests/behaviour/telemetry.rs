@@ -51,6 +51,12 @@ async fn a_call_is_one_server_span_with_a_client_span_for_each_attempt() {
     let ask = Ask::with(MAIN).and("traceparent", PARENT).and("baggage", "customer=17");
     ask.raw(&channel, BALANCES, Bytes::new()).await.unwrap();
     gateway.stop().await;
+    let metrics = collector.metric_names();
+    for name in ["rpc.server.call.duration", "http.client.request.duration", "qiwi.attempts"] {
+        assert!(metrics.iter().any(|of| of == name), "{name} was not exported: {metrics:?}");
+    }
+    let summary = collector.logs().into_iter().find(|record| hex(&record.trace_id) == TRACE);
+    assert!(summary.is_some(), "the summary line is exported with its trace");
 
     let spans = collector.spans();
     let servers: Vec<_> = spans.iter().filter(|span| span.kind() == SpanKind::Server).collect();

@@ -142,7 +142,6 @@ struct Shared {
     script: Mutex<Arc<Script>>,
     in_flight: AtomicUsize,
     in_flight_max: AtomicUsize,
-    connections: AtomicUsize,
 }
 
 /// A running fake; it ends with the test's runtime.
@@ -173,12 +172,10 @@ impl Fake {
             script: Mutex::new(Arc::new(Box::new(script))),
             in_flight: AtomicUsize::new(0),
             in_flight_max: AtomicUsize::new(0),
-            connections: AtomicUsize::new(0),
         });
         let fake = Self { address, shared: Arc::clone(&shared) };
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                shared.connections.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(serve(stream, Arc::clone(&shared)));
             }
         });
@@ -223,11 +220,6 @@ impl Fake {
     /// How many requests are being answered now.
     pub fn in_flight(&self) -> usize {
         self.shared.in_flight.load(Ordering::SeqCst)
-    }
-
-    /// How many connections were ever accepted.
-    pub fn connections(&self) -> usize {
-        self.shared.connections.load(Ordering::SeqCst)
     }
 }
 

@@ -53,7 +53,7 @@ pub fn all() -> Vec<Sample> {
                 downgrade_operation_id: text("1f0e8c52-7b7d-4c8e-9a55-2d1c6f3b0a01"),
                 ..Default::default()
             },
-            r#"{"downgradeOperationId":"1f0e8c52-7b7d-4c8e-9a55-2d1c6f3b0a01","status":"SUCCESS"}"#,
+            r#"{"downgradeOperation":{"downgradeOperationId":"1f0e8c52-7b7d-4c8e-9a55-2d1c6f3b0a01","status":{"type":"SUCCESS"}}}"#,
         ),
         sample(
             "qiwi.wallet.v1.LimitService/ListLimits",

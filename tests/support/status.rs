@@ -28,7 +28,6 @@ const DETAILS_BYTES_MAX: usize = 4096;
 #[derive(Debug)]
 pub struct Told {
     pub code: Code,
-    pub message: String,
     pub reason: String,
     pub info: BTreeMap<String, String>,
     pub details: ErrorDetails,
@@ -126,7 +125,6 @@ pub fn told(status: &Status) -> Told {
     }
     Told {
         code: status.code(),
-        message: status.message().to_owned(),
         reason: info.reason.clone(),
         info: info.metadata.clone().into_iter().collect(),
         request_id: request.request_id.clone(),
