@@ -1,4 +1,4 @@
-//! The sandbox's own interface under `/__sandbox`: faults, the journal, reset.
+//! The sandbox's own interface under `/__sandbox`: faults, the journal, what was paid, reset.
 
 use std::sync::Arc;
 
@@ -19,6 +19,8 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/__sandbox/faults", get(list_faults).post(add_faults).delete(clear_faults))
         .route("/__sandbox/requests", get(requests))
+        .route("/__sandbox/payments", get(payments))
+        .route("/__sandbox/outbox", get(outbox))
         .route("/__sandbox/reset", post(reset))
 }
 
@@ -41,6 +43,14 @@ async fn clear_faults(State(shared): State<Arc<Shared>>) -> StatusCode {
 
 async fn requests(State(shared): State<Arc<Shared>>) -> Response {
     answer::json(StatusCode::OK, &shared.journal.to_json())
+}
+
+async fn payments(State(shared): State<Arc<Shared>>) -> Response {
+    answer::json(StatusCode::OK, &json!(shared.world().committed))
+}
+
+async fn outbox(State(shared): State<Arc<Shared>>) -> Response {
+    answer::json(StatusCode::OK, &json!(shared.world().outbox))
 }
 
 async fn reset(State(shared): State<Arc<Shared>>) -> StatusCode {

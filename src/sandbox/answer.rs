@@ -54,6 +54,12 @@ impl Refusal {
         Self(Box::new(json(status, &body)))
     }
 
+    /// A payment refused with a code of QIWI's table. The documents name no HTTP status for it.
+    pub(super) fn payment(code: u16) -> Self {
+        let text = super::catalog::payment_error(code);
+        Self::processing(StatusCode::BAD_REQUEST, u32::from(code), text)
+    }
+
     /// A status with an empty body.
     pub(super) fn empty(status: StatusCode) -> Self {
         Self(Box::new(status.into_response()))
@@ -69,6 +75,11 @@ impl Refusal {
 /// A JSON answer.
 pub(super) fn json(status: StatusCode, body: &Value) -> Response {
     bytes(status, "application/json", body.to_string())
+}
+
+/// An answer that is its status alone.
+pub(super) fn status(status: StatusCode) -> Reply {
+    Ok(status.into_response())
 }
 
 /// A JSON answer with status 200.

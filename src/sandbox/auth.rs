@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use axum::http::{HeaderMap, StatusCode, header};
+use parking_lot::RwLock;
 
 use super::answer::Refusal;
 use super::demo;
@@ -30,6 +31,10 @@ pub(super) enum Access {
     MasterCards,
     /// The P2P secret key, or a wallet token that may pay: the documents name both.
     Invoices,
+    /// A wallet token that may pay, or the P2P secret key: transfers to wallets and cards.
+    Transfers,
+    /// The P2P secret key alone.
+    P2pKey,
 }
 
 #[derive(Debug)]
@@ -42,36 +47,27 @@ enum Grant {
 
 /// The sandbox's tokens.
 #[derive(Debug)]
-pub(super) struct Tokens(HashMap<&'static str, (&'static str, Grant)>);
+pub(super) struct Tokens(RwLock<HashMap<String, (&'static str, Grant)>>);
 
 impl Tokens {
     /// The tokens of `demo`.
     pub(super) fn demo() -> Self {
-        use Permission::{Balance, Cards, History, Payments, Profile};
-        const ALL: &[Permission] = &[Profile, Balance, History, Payments, Cards];
-        let of_demo_wallet = [
-            (demo::WALLET_TOKEN, Grant::Wallet(ALL)),
-            (demo::INFORMATION_TOKEN, Grant::Information),
-            (demo::PROFILE_TOKEN, Grant::Wallet(&[Profile])),
-            (demo::BALANCE_TOKEN, Grant::Wallet(&[Balance])),
-            (demo::HISTORY_TOKEN, Grant::Wallet(&[History])),
-            (demo::PAYMENTS_TOKEN, Grant::Wallet(&[Payments])),
-            (demo::CARDS_TOKEN, Grant::Wallet(&[Cards])),
-            (demo::EXPIRED_TOKEN, Grant::Expired),
-            (demo::P2P_SECRET_KEY, Grant::P2p),
-        ];
-        let mut tokens: HashMap<_, _> = of_demo_wallet
-            .into_iter()
-            .map(|(token, grant)| (token, (demo::WALLET, grant)))
-            .collect();
-        let second = (demo::SECOND_WALLET, Grant::Wallet(ALL));
-        tokens.insert(demo::SECOND_WALLET_TOKEN, second);
-        Self(tokens)
+        Self(RwLock::new(seeded()))
+    }
+
+    /// Forgets every issued key.
+    pub(super) fn reset(&self) {
+        *self.0.write() = seeded();
+    }
+
+    /// Lets a new secret key of a wallet in.
+    pub(super) fn issue_p2p_key(&self, key: String, wallet: &'static str) {
+        self.0.write().insert(key, (wallet, Grant::P2p));
     }
 
     /// The wallet a request's token belongs to, whatever it permits.
     pub(super) fn wallet(&self, headers: &HeaderMap) -> Option<&'static str> {
-        Some(self.0.get(bearer(headers)?)?.0)
+        Some(self.0.read().get(bearer(headers)?)?.0)
     }
 
     /// 401 for an unknown or expired token; otherwise its wallet and whether it permits the call.
@@ -80,7 +76,8 @@ impl Tokens {
         headers: &HeaderMap,
         access: Access,
     ) -> Result<(&'static str, bool), Refusal> {
-        let known = bearer(headers).and_then(|token| self.0.get(token));
+        let tokens = self.0.read();
+        let known = bearer(headers).and_then(|token| tokens.get(token));
         match known {
             None | Some((_, Grant::Expired)) => Err(Refusal::empty(StatusCode::UNAUTHORIZED)),
             Some((wallet, grant)) => Ok((*wallet, grant.permits(access))),
@@ -88,11 +85,39 @@ impl Tokens {
     }
 }
 
+fn seeded() -> HashMap<String, (&'static str, Grant)> {
+    use Permission::{Balance, Cards, History, Payments, Profile};
+    const ALL: &[Permission] = &[Profile, Balance, History, Payments, Cards];
+    let of_demo_wallet = [
+        (demo::WALLET_TOKEN, Grant::Wallet(ALL)),
+        (demo::INFORMATION_TOKEN, Grant::Information),
+        (demo::PROFILE_TOKEN, Grant::Wallet(&[Profile])),
+        (demo::BALANCE_TOKEN, Grant::Wallet(&[Balance])),
+        (demo::HISTORY_TOKEN, Grant::Wallet(&[History])),
+        (demo::PAYMENTS_TOKEN, Grant::Wallet(&[Payments])),
+        (demo::CARDS_TOKEN, Grant::Wallet(&[Cards])),
+        (demo::EXPIRED_TOKEN, Grant::Expired),
+        (demo::P2P_SECRET_KEY, Grant::P2p),
+    ];
+    let mut tokens: HashMap<_, _> = of_demo_wallet
+        .into_iter()
+        .map(|(token, grant)| (token.to_owned(), (demo::WALLET, grant)))
+        .collect();
+    for (token, wallet) in [
+        (demo::SECOND_WALLET_TOKEN, demo::SECOND_WALLET),
+        (demo::PROFESSIONAL_WALLET_TOKEN, demo::PROFESSIONAL_WALLET),
+    ] {
+        tokens.insert(token.to_owned(), (wallet, Grant::Wallet(ALL)));
+    }
+    tokens
+}
 impl Grant {
     fn permits(&self, access: Access) -> bool {
         match (self, access) {
             (Self::Expired, _) => false,
-            (Self::P2p, access) => matches!(access, Access::Invoices),
+            (Self::P2p, access) => {
+                matches!(access, Access::Invoices | Access::Transfers | Access::P2pKey)
+            }
             (Self::Information, access) => {
                 matches!(access, Access::AnyWalletToken | Access::PermissionOrInformation(_))
             }
@@ -109,7 +134,8 @@ impl Grant {
                 ]
                 .iter()
                 .all(|one| held.contains(one)),
-                Access::Invoices => held.contains(&Permission::Payments),
+                Access::Invoices | Access::Transfers => held.contains(&Permission::Payments),
+                Access::P2pKey => false,
             },
         }
     }

@@ -1,5 +1,7 @@
-//! Balances: the accounts of a wallet (W-BAL-1) and those it could open (W-BAL-3).
+//! Balances: the accounts of a wallet (W-BAL-1), opening one (W-BAL-2), those it could open
+//! (W-BAL-3), and the default one (W-BAL-4).
 
+use axum::body::Bytes;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -62,4 +64,43 @@ pub(super) async fn offer(call: Call, Path(wallet): Path<String>) -> Reply {
     })?;
     offers.push(json!({}));
     answer::ok(&Value::Array(offers))
+}
+
+/// W-BAL-2. Only what W-BAL-3 offers can be opened.
+pub(super) async fn create(call: Call, Path(wallet): Path<String>, body: Bytes) -> Reply {
+    let number = call.admit_to(Access::Permission(Permission::Balance), &wallet)?;
+    let body = call.json(&body)?;
+    let alias = body.get("alias").and_then(Value::as_str).unwrap_or("");
+    let opened = call.change_wallet(number, |wallet| {
+        let offer = wallet.offers.iter().find(|(offered, _)| *offered == alias);
+        let currency = offer.map(|(_, currency)| *currency);
+        currency.map(|currency| wallet.open_account(currency))
+    })?;
+    opened.ok_or_else(|| Refusal::malformed("alias is one of those on offer"))?;
+    answer::status(StatusCode::CREATED)
+}
+
+/// W-BAL-4. Only `true` is documented: another account takes the place, none gives it up.
+pub(super) async fn make_default(
+    call: Call,
+    Path((wallet, alias)): Path<(String, String)>,
+    body: Bytes,
+) -> Reply {
+    let number = call.admit_to(Access::Permission(Permission::Balance), &wallet)?;
+    if call.json(&body)?.get("defaultAccount") != Some(&Value::Bool(true)) {
+        return Err(Refusal::malformed("defaultAccount must be true"));
+    }
+    let known = call.change_wallet(number, |wallet| {
+        let known = wallet.accounts.iter().any(|account| account.alias == alias);
+        if known {
+            for account in &mut wallet.accounts {
+                account.default = account.alias == alias;
+            }
+        }
+        known
+    })?;
+    if !known {
+        return Err(Refusal::empty(StatusCode::NOT_FOUND));
+    }
+    answer::status(StatusCode::NO_CONTENT)
 }

@@ -7,13 +7,13 @@ use std::time::Instant;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 
 use super::SandboxConfig;
 use super::answer::Refusal;
 use super::auth::{Access, Tokens};
-use super::faults::{BalanceFault, Faults};
+use super::faults::{BalanceFault, Faults, PaymentFault};
 use super::journal::Journal;
 use super::limit::HistoryLimit;
 use super::query::Query;
@@ -24,7 +24,7 @@ use super::state::{Wallet, World};
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) config: SandboxConfig,
-    pub(super) world: Mutex<World>,
+    world: Mutex<World>,
     pub(super) tokens: Tokens,
     pub(super) history_limit: HistoryLimit,
     pub(super) faults: Faults,
@@ -43,9 +43,17 @@ impl Shared {
         }
     }
 
+    /// The state as it is now: what was due has happened.
+    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+        let mut world = self.world.lock();
+        world.advance(Instant::now());
+        world
+    }
+
     /// Back to the seeded state, with no ban, no fault and an empty journal.
     pub(super) fn reset(&self) {
         *self.world.lock() = seed::world(seed_time(&self.config));
+        self.tokens.reset();
         self.history_limit.reset();
         self.faults.clear();
         self.journal.clear();
@@ -66,6 +74,7 @@ pub(super) struct Call {
     pub(super) shared: Arc<Shared>,
     pub(super) query: Query,
     pub(super) balance_fault: Option<BalanceFault>,
+    pub(super) payment_fault: PaymentFault,
     headers: HeaderMap,
 }
 
@@ -80,6 +89,7 @@ impl FromRequestParts<Arc<Shared>> for Call {
             shared: Arc::clone(shared),
             query: Query::parse(parts.uri.query()),
             balance_fault: parts.extensions.get().copied(),
+            payment_fault: parts.extensions.get().copied().unwrap_or_default(),
             headers: parts.headers.clone(),
         })
     }
@@ -113,7 +123,7 @@ impl Call {
         if in_path == wallet {
             return Ok(wallet);
         }
-        let known = self.shared.world.lock().wallets.contains_key(in_path);
+        let known = self.shared.world().wallets.contains_key(in_path);
         Err(Refusal::empty(if known { StatusCode::FORBIDDEN } else { StatusCode::NOT_FOUND }))
     }
 
@@ -170,11 +180,37 @@ impl Call {
         number: &str,
         look: impl FnOnce(&Wallet, i64) -> T,
     ) -> Result<T, Refusal> {
-        let world = self.shared.world.lock();
+        let world = self.shared.world();
         match world.wallets.get(number) {
             Some(wallet) => Ok(look(wallet, world.seeded_at)),
             None => Err(Refusal::empty(StatusCode::NOT_FOUND)),
         }
+    }
+
+    /// Changes a wallet that [`admit`](Self::admit) has returned.
+    pub(super) fn change_wallet<T>(
+        &self,
+        number: &str,
+        change: impl FnOnce(&mut Wallet) -> T,
+    ) -> Result<T, Refusal> {
+        match self.shared.world().wallets.get_mut(number) {
+            Some(wallet) => Ok(change(wallet)),
+            None => Err(Refusal::empty(StatusCode::NOT_FOUND)),
+        }
+    }
+
+    /// The headers a browser would send, which two calls about Kazakhstan's cards demand.
+    pub(super) fn comes_from_the_site(&self) -> Result<(), Refusal> {
+        for (name, value) in [
+            ("sec-fetch-site", "same-site"),
+            ("sec-fetch-mode", "cors"),
+            ("sec-fetch-dest", "empty"),
+        ] {
+            if self.header(name) != value {
+                return Err(Refusal::malformed(&format!("{name} must be {value}")));
+            }
+        }
+        Ok(())
     }
 
     fn header(&self, name: &str) -> &str {

@@ -105,7 +105,7 @@ pub(super) async fn statement(call: Call, Path((wallet, card)): Path<(String, u6
         let mut lines = vec![format!("Statement of card {} ****{}", card.id, card.last_digits)];
         let paid = wallet.operations.iter().filter(|operation| {
             operation.kind == Kind::QiwiCard
-                && operation.account.ends_with(card.last_digits)
+                && operation.account.ends_with(&card.last_digits)
                 && (from.seconds..=till.seconds).contains(&operation.date)
         });
         lines.extend(paid.map(|operation| {

@@ -28,6 +28,11 @@ pub const SECOND_WALLET: &str = "79990000002";
 /// Token of [`SECOND_WALLET`] with every permission.
 pub const SECOND_WALLET_TOKEN: &str = "sandbox-second-wallet-token";
 
+/// A fully identified wallet with roubles and tenge and no history.
+pub const PROFESSIONAL_WALLET: &str = "79990000003";
+/// Token of [`PROFESSIONAL_WALLET`] with every permission.
+pub const PROFESSIONAL_WALLET_TOKEN: &str = "sandbox-professional-wallet-token";
+
 /// A downgrade of [`WALLET`] that succeeded.
 pub const DOWNGRADE_SUCCEEDED: &str = "1f0e8c52-7b7d-4c8e-9a55-2d1c6f3b0a01";
 /// A downgrade of [`WALLET`] that is still being processed.
@@ -37,5 +42,7 @@ pub const DOWNGRADE_FAILED: &str = "1f0e8c52-7b7d-4c8e-9a55-2d1c6f3b0a03";
 
 /// The active webhook of [`WALLET`].
 pub const HOOK_ID: &str = "5e2027d1-f5f3-4ad1-b409-058b8b8a8c22";
+/// The key that checks the notifications of [`HOOK_ID`]: Base64 of 32 bytes.
+pub const HOOK_KEY: &str = "c2FuZGJveC1kZW1vLXdlYmhvb2stc2lnbmluZy1rZXk=";
 /// An active card of [`WALLET`].
 pub const CARD_ID: u64 = 133_789_472;

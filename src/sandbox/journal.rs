@@ -22,9 +22,11 @@ pub(super) struct Journal {
 
 #[derive(Debug, Default)]
 struct Pages {
+    /// Never starts again, so that a request that outlives a reset finds no other one's entry.
+    arrivals: u64,
     total: u64,
     by_route: BTreeMap<String, u64>,
-    latest: VecDeque<Value>,
+    latest: VecDeque<(u64, Value)>,
 }
 
 impl Journal {
@@ -32,29 +34,44 @@ impl Journal {
         Self { kept, pages: Mutex::default() }
     }
 
-    fn write(&self, route: String, entry: Value) {
+    /// Enters a request on its arrival; its number.
+    fn arrived(&self, route: String, entry: Value) -> u64 {
         let mut pages = self.pages.lock();
         pages.total += 1;
+        pages.arrivals += 1;
+        let number = pages.arrivals;
         *pages.by_route.entry(route).or_default() += 1;
-        pages.latest.push_back(entry);
+        pages.latest.push_back((number, entry));
         while pages.latest.len() > self.kept {
             pages.latest.pop_front();
+        }
+        number
+    }
+
+    /// Adds the status of the answer, if the request is still among the kept ones.
+    fn answered(&self, number: u64, status: u16) {
+        let mut pages = self.pages.lock();
+        let entry = pages.latest.iter_mut().find(|(kept, _)| *kept == number);
+        if let Some(entry) = entry.and_then(|(_, entry)| entry.as_object_mut()) {
+            entry.insert("status".to_owned(), json!(status));
         }
     }
 
     /// Everything recorded, oldest request first.
     pub(super) fn to_json(&self) -> Value {
         let pages = self.pages.lock();
+        let latest: Vec<&Value> = pages.latest.iter().map(|(_, entry)| entry).collect();
         json!({
             "total": pages.total,
             "by_route": pages.by_route,
-            "latest": pages.latest,
+            "latest": latest,
         })
     }
 
     /// Forgets everything.
     pub(super) fn clear(&self) {
-        *self.pages.lock() = Pages::default();
+        let mut pages = self.pages.lock();
+        *pages = Pages { arrivals: pages.arrivals, ..Pages::default() };
     }
 }
 
@@ -73,20 +90,19 @@ pub(super) async fn record(
         Some(matched) => format!("{method} {}", matched.as_str()),
         None => "unmatched".to_owned(),
     };
-    let response = next.run(request).await;
-    // A connection cut without an answer has no status.
-    let status = match response.extensions().get::<CutConnection>() {
-        Some(CutConnection) => None,
-        None => Some(response.status().as_u16()),
-    };
     let entry = json!({
         "time": time,
         "method": method,
         "path": path,
         "query": query,
         "wallet": wallet,
-        "status": status,
+        "status": null,
     });
-    shared.journal.write(route, entry);
+    let number = shared.journal.arrived(route, entry);
+    let response = next.run(request).await;
+    // A request whose connection ended before the answer, by whichever side, has no status.
+    if response.extensions().get::<CutConnection>().is_none() {
+        shared.journal.answered(number, response.status().as_u16());
+    }
     response
 }

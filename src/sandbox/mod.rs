@@ -8,10 +8,12 @@
 //! mapping, so that a mistake on one side cannot hide behind the same mistake on the other.
 
 mod admin;
+mod agenda;
 mod answer;
 mod auth;
 mod call;
 mod catalog;
+mod committed;
 pub mod demo;
 mod faults;
 mod files;
@@ -26,19 +28,28 @@ mod server;
 mod state;
 
 mod balances;
+mod bills;
+mod card_control;
 mod cards;
 mod detection;
+mod execution;
 mod history;
 mod history_filter;
 mod identification;
 mod invoices;
+mod kazakhstan;
+mod keys;
 mod limits;
 mod operation;
+mod orders;
+mod payment_body;
 mod payments;
 mod profile;
 mod providers;
 mod receipts;
+mod requisites;
 mod tariffs;
+mod terms;
 mod webhooks;
 
 #[cfg(test)]
@@ -47,7 +58,20 @@ mod tests;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+pub use committed::CommittedPayment;
 pub use server::Sandbox;
+
+/// What the sandbox does with a payment whose id its wallet has used before.
+///
+/// The documents demand unique ids and leave open what happens otherwise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum UpstreamDuplicate {
+    /// Carries it out once more. The worst that can happen, so it is what happens by default.
+    #[default]
+    Executes,
+    /// Refuses it with code 408, "the same payment already exists".
+    Refused,
+}
 
 /// How a sandbox runs. `SandboxConfig::default()` is the behaviour the documents describe.
 #[derive(Debug, Clone)]
@@ -66,6 +90,10 @@ pub struct SandboxConfig {
     pub empty_history_is_not_found: bool,
     /// How many of the latest requests `GET /__sandbox/requests` keeps.
     pub request_log: usize,
+    /// How long an accepted payment waits for its final status.
+    pub settle_delay: Duration,
+    /// What happens to a payment id that comes again.
+    pub duplicates: UpstreamDuplicate,
 }
 
 impl Default for SandboxConfig {
@@ -78,6 +106,8 @@ impl Default for SandboxConfig {
             history_ban: Duration::from_secs(300),
             empty_history_is_not_found: true,
             request_log: 1000,
+            settle_delay: Duration::from_millis(500),
+            duplicates: UpstreamDuplicate::Executes,
         }
     }
 }

@@ -49,6 +49,8 @@ pub(super) enum Source {
     Rub,
     Usd,
     Eur,
+    /// No filter selects it.
+    Kzt,
     Card,
     Mobile,
 }
@@ -62,6 +64,16 @@ impl Source {
             "CARD" => Some(Self::Card),
             "MK" => Some(Self::Mobile),
             _ => None,
+        }
+    }
+
+    /// The wallet's own account in a currency.
+    pub(super) fn of_account(currency: u16) -> Self {
+        match currency {
+            money::USD => Self::Usd,
+            money::EUR => Self::Eur,
+            money::KZT => Self::Kzt,
+            _ => Self::Rub,
         }
     }
 }
@@ -160,7 +172,7 @@ impl Operation {
 
     fn source_json(&self) -> Value {
         match self.source {
-            Source::Rub | Source::Usd | Source::Eur => json!({
+            Source::Rub | Source::Usd | Source::Eur | Source::Kzt => json!({
                 "id": 7,
                 "shortName": "QIWI Wallet",
                 "longName": "QIWI Wallet",

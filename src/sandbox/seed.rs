@@ -13,11 +13,9 @@ use super::state::{Account, Card, Hook, Identification, Invoice, Limit, LimitFor
 
 /// Everything, relative to a moment in Unix seconds.
 pub(super) fn world(seeded_at: i64) -> World {
-    let wallets = [demo_wallet(seeded_at), second_wallet(seeded_at)];
-    World {
-        wallets: wallets.into_iter().map(|wallet| (wallet.number.clone(), wallet)).collect(),
-        seeded_at,
-    }
+    let wallets =
+        [demo_wallet(seeded_at), second_wallet(seeded_at), professional_wallet(seeded_at)];
+    World::new(wallets, seeded_at)
 }
 
 fn demo_wallet(now: i64) -> Wallet {
@@ -27,19 +25,19 @@ fn demo_wallet(now: i64) -> Wallet {
         email: Some("wallet@example.com"),
         identification: Identification {
             level: "VERIFIED",
-            birth_date: "1990-01-31",
-            first_name: "Имя",
-            middle_name: "Отчество",
-            last_name: "Фамилия",
-            passport: Some("4300000011"),
-            inn: Some("770000000001"),
-            snils: Some(""),
-            oms: Some(""),
+            birth_date: "1990-01-31".to_owned(),
+            first_name: "Имя".to_owned(),
+            middle_name: "Отчество".to_owned(),
+            last_name: "Фамилия".to_owned(),
+            passport: Some("4300000011".to_owned()),
+            inn: Some("770000000001".to_owned()),
+            snils: Some(String::new()),
+            oms: Some(String::new()),
         },
         downgrades: BTreeMap::from([
-            (demo::DOWNGRADE_SUCCEEDED, "SUCCESS"),
-            (demo::DOWNGRADE_IN_PROGRESS, "IN_PROGRESS"),
-            (demo::DOWNGRADE_FAILED, "FAIL"),
+            (demo::DOWNGRADE_SUCCEEDED.to_owned(), "SUCCESS"),
+            (demo::DOWNGRADE_IN_PROGRESS.to_owned(), "IN_PROGRESS"),
+            (demo::DOWNGRADE_FAILED.to_owned(), "FAIL"),
         ]),
         limits: vec![
             limit("REFILL", 6_000_000, 1_234_567, LimitForm::Numbers),
@@ -62,19 +60,23 @@ fn demo_wallet(now: i64) -> Wallet {
                 balance: None,
                 default: false,
             },
-            wallet_account("qw_wallet_rub", RUB, 1_234_567, true),
-            wallet_account("qw_wallet_usd", USD, 10_050, false),
-            wallet_account("qw_wallet_eur", EUR, 70, false),
+            Account::of_wallet("qw_wallet_rub", RUB, 1_234_567, true),
+            Account::of_wallet("qw_wallet_usd", USD, 10_050, false),
+            Account::of_wallet("qw_wallet_eur", EUR, 70, false),
         ],
         offers: vec![("qw_wallet_kzt", KZT)],
         operations: seed_history::demo(now),
         cards: cards(now),
         invoices: invoices(now),
         hook: Some(Hook {
-            id: demo::HOOK_ID,
-            url: "https://example.com/notifications/wallet/demo",
+            id: demo::HOOK_ID.to_owned(),
+            url: "https://example.com/notifications/wallet/demo".to_owned(),
             direction: "BOTH",
+            key: demo::HOOK_KEY.to_owned(),
         }),
+        orders: BTreeMap::new(),
+        bills: BTreeMap::new(),
+        prepared_cards: BTreeMap::new(),
     }
 }
 
@@ -85,10 +87,10 @@ fn second_wallet(now: i64) -> Wallet {
         email: None,
         identification: Identification {
             level: "SIMPLE",
-            birth_date: "2000-02-29",
-            first_name: "",
-            middle_name: "",
-            last_name: "",
+            birth_date: "2000-02-29".to_owned(),
+            first_name: String::new(),
+            middle_name: String::new(),
+            last_name: String::new(),
             passport: None,
             inn: None,
             snils: None,
@@ -99,12 +101,43 @@ fn second_wallet(now: i64) -> Wallet {
         payments_to_persons: 0,
         outgoing_blocked: true,
         nickname: None,
-        accounts: vec![wallet_account("qw_wallet_rub", RUB, 874, true)],
-        offers: vec![("qw_wallet_usd", USD), ("qw_wallet_eur", EUR)],
+        accounts: vec![Account::of_wallet("qw_wallet_rub", RUB, 874, true)],
+        offers: vec![("qw_wallet_usd", USD), ("qw_wallet_eur", EUR), ("qw_wallet_kzt", KZT)],
         operations: seed_history::second(now),
         cards: Vec::new(),
         invoices: Vec::new(),
         hook: None,
+        orders: BTreeMap::new(),
+        bills: BTreeMap::new(),
+        prepared_cards: BTreeMap::new(),
+    }
+}
+
+/// Identified in full, unrestricted, with tenge: what the two others cannot show.
+fn professional_wallet(now: i64) -> Wallet {
+    Wallet {
+        number: demo::PROFESSIONAL_WALLET.to_owned(),
+        email: Some("professional@example.com"),
+        identification: Identification {
+            level: "FULL",
+            birth_date: "1985-06-15".to_owned(),
+            first_name: "Имя".to_owned(),
+            middle_name: "Отчество".to_owned(),
+            last_name: "Другая".to_owned(),
+            passport: Some("4500000022".to_owned()),
+            inn: Some("770000000002".to_owned()),
+            snils: None,
+            oms: None,
+        },
+        limits: vec![limit("TURNOVER", 400_000_000, 0, LimitForm::Numbers)],
+        outgoing_blocked: false,
+        accounts: vec![
+            Account::of_wallet("qw_wallet_rub", RUB, 5_000_000, true),
+            Account::of_wallet("qw_wallet_kzt", KZT, 10_000_000, false),
+        ],
+        offers: vec![("qw_wallet_usd", USD), ("qw_wallet_eur", EUR)],
+        operations: Vec::new(),
+        ..second_wallet(now)
     }
 }
 
@@ -112,25 +145,13 @@ fn limit(kind: &'static str, max: i64, spent: i64, form: LimitForm) -> Limit {
     Limit { kind, max, spent, form }
 }
 
-fn wallet_account(alias: &'static str, currency: u16, minor: i64, default: bool) -> Account {
-    Account {
-        alias,
-        bank_side_alias: "qb_wallet",
-        title: "WALLET",
-        type_title: "QIWI Wallet",
-        currency,
-        balance: Some(minor),
-        default,
-    }
-}
-
 fn cards(now: i64) -> Vec<Card> {
     vec![
         Card {
             id: demo::CARD_ID,
-            last_digits: "9078",
+            last_digits: "9078".to_owned(),
             status: "ACTIVE",
-            name: Some("Реклама"),
+            name: Some("Реклама".to_owned()),
             product: "qvc-cpa",
             activated_at: Some(now - 200 * DAY),
             blocked_at: None,
@@ -140,7 +161,7 @@ fn cards(now: i64) -> Vec<Card> {
         },
         Card {
             id: 133_789_473,
-            last_digits: "1231",
+            last_digits: "1231".to_owned(),
             status: "BLOCKED",
             name: None,
             product: "qvc-cpa-debit",
@@ -152,7 +173,7 @@ fn cards(now: i64) -> Vec<Card> {
         },
         Card {
             id: 133_789_474,
-            last_digits: "4444",
+            last_digits: "4444".to_owned(),
             status: "SENDED_TO_BANK",
             name: None,
             product: "qvc-cpa",
@@ -183,6 +204,7 @@ fn invoices(now: i64) -> Vec<Invoice> {
                 } else {
                     format!("Заказ {}", 9_000 - index)
                 },
+                bill: None,
             }
         })
         .collect()

@@ -1,35 +1,40 @@
 //! The listener and its routes. Connections are served here rather than by the web framework
 //! because a fault must be able to close one without any answer.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::middleware;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, patch, post, put};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
 use super::call::Shared;
-use super::faults::{self, CutConnection};
+use super::faults::{self, CutConnection, ResetConnection};
 use super::{
-    SandboxConfig, admin, balances, cards, detection, history, identification, invoices, journal,
-    limits, payments, profile, providers, receipts, tariffs, webhooks,
+    CommittedPayment, SandboxConfig, admin, balances, bills, card_control, cards, detection,
+    history, identification, invoices, journal, kazakhstan, keys, limits, orders, payments,
+    profile, providers, receipts, tariffs, terms, webhooks,
 };
 
 /// A running sandbox. Dropping it stops it too; [`shutdown`](Sandbox::shutdown) also waits.
 #[derive(Debug)]
 pub struct Sandbox {
     address: SocketAddr,
+    shared: Arc<Shared>,
     stop: DropGuard,
     accepting: JoinHandle<()>,
 }
@@ -39,15 +44,42 @@ impl Sandbox {
     pub async fn start(config: SandboxConfig) -> io::Result<Self> {
         let listener = TcpListener::bind(config.listen).await?;
         let address = listener.local_addr()?;
-        let router = router(Arc::new(Shared::new(config)));
+        let shared = Arc::new(Shared::new(config));
+        let router = router(Arc::clone(&shared));
         let stop = CancellationToken::new();
         let accepting = tokio::spawn(accept(listener, router, stop.clone()));
-        Ok(Self { address, stop: stop.drop_guard(), accepting })
+        Ok(Self { address, shared, stop: stop.drop_guard(), accepting })
     }
 
     /// Where the sandbox listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Every payment carried out so far, oldest first.
+    pub fn payments(&self) -> Vec<CommittedPayment> {
+        self.shared.world().committed.clone()
+    }
+
+    /// Every request so far, as `GET /__sandbox/requests` tells it.
+    pub fn requests(&self) -> serde_json::Value {
+        self.shared.journal.to_json()
+    }
+
+    /// Adds fault rules: one as an object or several as an array, in the form that
+    /// `POST /__sandbox/faults` takes. The error says what is wrong with them; none is added then.
+    pub fn add_fault(&self, rules: serde_json::Value) -> Result<(), String> {
+        let rules = match rules {
+            serde_json::Value::Array(rules) => rules,
+            rule => vec![rule],
+        };
+        let rules = serde_json::from_value(serde_json::Value::Array(rules));
+        self.shared.faults.add(rules.map_err(|error| error.to_string())?)
+    }
+
+    /// Removes every fault rule.
+    pub fn clear_faults(&self) {
+        self.shared.faults.clear();
     }
 
     /// Stops listening, closes every connection and waits until that is done.
@@ -79,28 +111,45 @@ async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) 
 async fn serve(stream: TcpStream, router: Router) {
     // Answers are small; without this the second half of one could wait for an acknowledgement.
     let _best_effort = stream.set_nodelay(true);
+    let reset = Arc::new(AtomicBool::new(false));
+    let asked_for = Arc::clone(&reset);
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let router = router.clone();
-        async move {
+        let reset = Arc::clone(&asked_for);
+        Box::pin(async move {
             let response = match router.oneshot(request.map(Body::new)).await {
                 Ok(response) => response,
                 Err(never) => match never {},
             };
+            if response.extensions().get::<ResetConnection>().is_some() {
+                reset.store(true, Ordering::Relaxed);
+            }
             // An error from the service makes hyper close the connection without an answer.
             match response.extensions().get::<CutConnection>() {
                 Some(CutConnection) => Err(io::Error::from(io::ErrorKind::ConnectionAborted)),
                 None => Ok(response),
             }
-        }
+        })
     });
+    let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     // The error is either a cut that was asked for or the client going away.
-    let _ended = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ended = poll_fn(|context| connection.poll_without_shutdown(context)).await;
+    let mut stream = connection.into_parts().io.into_inner();
+    if reset.load(Ordering::Relaxed) {
+        // Without lingering the close becomes a reset.
+        let _best_effort = stream.set_zero_linger();
+    } else {
+        let _client_may_have_gone = stream.shutdown().await;
+    }
 }
 
 fn router(shared: Arc<Shared>) -> Router {
     let upstream = profile_routes()
         .merge(history_routes())
         .merge(money_routes())
+        .merge(card_routes())
+        .merge(invoice_routes())
+        .merge(hook_routes())
         .merge(site_routes())
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), faults::apply))
@@ -121,7 +170,15 @@ fn profile_routes() -> Router<Arc<Shared>> {
         )
         .route(
             "/identification/v1/persons/{wallet}/identification",
-            get(identification::data),
+            get(identification::data).post(identification::identify),
+        )
+        .route(
+            "/qw-ident-downgrade-api/v1/persons/{wallet}/identification-downgrade/operations",
+            post(identification::request_downgrade),
+        )
+        .route(
+            "/qw-ident-downgrade-api/v1/persons/{wallet}/identification-downgrade/operations/{operation}/confirm",
+            put(identification::confirm_downgrade),
         )
         .route(
             "/qw-ident-downgrade-api/v1/persons/{wallet}/identification-downgrade/operations/{operation}",
@@ -143,15 +200,27 @@ fn history_routes() -> Router<Arc<Shared>> {
         .route("/payment-history/v2/persons/{wallet}/payments/total", get(history::totals))
         .route("/payment-history/v2/transactions/{transaction}", get(history::transaction))
         .route("/payment-history/v1/transactions/{transaction}/cheque/file", get(receipts::file))
+        .route("/payment-history/v1/transactions/{transaction}/cheque/send", post(receipts::send))
         .route("/payment-history/v1/persons/{wallet}/cards/{card}/statement", get(cards::statement))
 }
 
 fn money_routes() -> Router<Arc<Shared>> {
     Router::new()
-        .route("/funding-sources/v2/persons/{wallet}/accounts", get(balances::list))
+        .route(
+            "/funding-sources/v2/persons/{wallet}/accounts",
+            get(balances::list).post(balances::create),
+        )
         .route("/funding-sources/v2/persons/{wallet}/accounts/offer", get(balances::offer))
-        .route("/cards/v1/cards", get(cards::list))
-        .route("/cards/v1/cards/", get(cards::list))
+        .route(
+            "/funding-sources/v2/persons/{wallet}/accounts/{alias}",
+            patch(balances::make_default),
+        )
+        .route("/sinap/api/v2/terms/{provider}/payments", post(terms::pay))
+        .route("/sinap/api/terms/27292/payments", post(kazakhstan::pay))
+        .route(
+            "/sinap/api/refs/a42ebc79-0584-4271-b8a0-15cb4ea8b340/containers",
+            post(kazakhstan::prepare),
+        )
         .route("/sinap/providers/{provider}/onlineCommission", post(payments::commission))
         .route("/sinap/providers/{provider}/form", get(tariffs::form))
         .route("/sinap/crossRates", get(payments::cross_rates))
@@ -161,8 +230,38 @@ fn money_routes() -> Router<Arc<Shared>> {
         )
         .route("/qw-mobile-providers-resolver/v1/providers", get(providers::by_phone))
         .route("/search/v1/search", get(providers::search))
+}
+
+fn card_routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/cards/v1/cards", get(cards::list))
+        .route("/cards/v1/cards/", get(cards::list))
+        .route("/cards/v1/cards/{card}/details", put(card_control::details))
+        .route("/cards/v1/cards/{card}/alias", put(card_control::rename))
+        .route("/cards/v2/persons/{wallet}/cards/{card}/block", put(card_control::block))
+        .route("/cards/v2/persons/{wallet}/cards/{card}/unblock", put(card_control::unblock))
+        .route("/cards/v2/persons/{wallet}/orders", post(orders::create))
+        .route("/cards/v2/persons/{wallet}/orders/{order}/submit", put(orders::submit))
+}
+
+fn invoice_routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/widgets-api/api/p2p/protected/keys/create", post(keys::create))
+        .route("/partner/bill/v1/bills/{bill}", put(bills::issue).get(bills::status))
+        .route("/partner/bill/v1/bills/{bill}/reject", post(bills::cancel))
         .route("/checkout-api/api/bill/search", get(invoices::unpaid))
+        .route("/checkout-api/api/bill/reject", post(invoices::reject))
+        .route("/checkout-api/invoice/pay/wallet", post(invoices::pay))
+}
+
+fn hook_routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/payment-notifier/v1/hooks", put(webhooks::register))
         .route("/payment-notifier/v1/hooks/active", get(webhooks::active))
+        .route("/payment-notifier/v1/hooks/test", get(webhooks::test))
+        .route("/payment-notifier/v1/hooks/{hook}", delete(webhooks::remove))
+        .route("/payment-notifier/v1/hooks/{hook}/key", get(webhooks::key))
+        .route("/payment-notifier/v1/hooks/{hook}/newkey", post(webhooks::new_key))
 }
 
 fn site_routes() -> Router<Arc<Shared>> {

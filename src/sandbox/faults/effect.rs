@@ -13,12 +13,16 @@ use futures_util::stream;
 use http_body_util::BodyExt;
 use serde_json::Value;
 
-use super::{Cut, Fault, SlowBody};
+use super::{Fault, Place, SlowBody};
 use crate::sandbox::call::Shared;
 
 /// Marks an answer in whose place the server closes the connection.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::sandbox) struct CutConnection;
+
+/// Marks an answer whose connection ends with a reset.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::sandbox) struct ResetConnection;
 
 /// Tells the balance list what to print in place of a balance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,13 +34,24 @@ pub(in crate::sandbox) enum BalanceFault {
 /// How long a cut waits so that what goes before it has left the process.
 const FLUSH: Duration = Duration::from_millis(20);
 
+/// The largest body a request may have.
+const BODY_MAX: usize = 1 << 20;
+
 /// The layer.
+///
+/// Whoever goes away before the answer changes nothing about what was asked: once a request is
+/// whole it is carried out, as behind a real server, where the client's absence is noticed late.
 pub(in crate::sandbox) async fn apply(
     State(shared): State<Arc<Shared>>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
-    let fault = match shared.faults.take(&request) {
+    let (mut parts, body) = request.into_parts();
+    // A body that ends early is a client that has gone: nobody is there to be answered.
+    let Ok(body) = axum::body::to_bytes(body, BODY_MAX).await else {
+        return cut();
+    };
+    let fault = match shared.faults.take(&parts, &body) {
         Ok(fault) => fault,
         Err(reason) => {
             let text = format!("this {} cannot be read: {reason}\n", super::HEADER);
@@ -44,30 +59,58 @@ pub(in crate::sandbox) async fn apply(
         }
     };
     if fault == Fault::default() {
-        return next.run(request).await;
-    }
-    pause(fault.latency_ms).await;
-    if fault.cut == Some(Cut::BeforeProcessing) {
-        return cut();
+        return next.run(Request::from_parts(parts, Body::from(body))).await;
     }
     if fault.null_balance {
-        request.extensions_mut().insert(BalanceFault::Null);
+        parts.extensions.insert(BalanceFault::Null);
     } else if fault.empty_balance {
-        request.extensions_mut().insert(BalanceFault::EmptyObject);
+        parts.extensions.insert(BalanceFault::EmptyObject);
+    }
+    parts.extensions.insert(fault.for_payment());
+    let request = Request::from_parts(parts, Body::from(body));
+    let mut response = answer(&fault, request, next).await;
+    if fault.reset {
+        response.extensions_mut().insert(ResetConnection);
+    }
+    response
+}
+
+async fn answer(fault: &Fault, request: Request, next: Next) -> Response {
+    if fault.cut == Some(Place::BeforeProcessing) || fault.hang == Some(Place::BeforeProcessing) {
+        pause(fault.latency_ms).await;
+        return end_before_headers(fault).await;
     }
     // A replaced answer loses its body too, whether or not the request was carried out.
     let replaced = fault.status.is_some() || fault.redirect.is_some();
     let mut response = StatusCode::OK.into_response();
-    if !replaced {
-        response = next.run(request).await;
-    } else if fault.process {
-        let _lost = next.run(request).await;
+    if replaced && !fault.process {
+        pause(fault.latency_ms).await;
+    } else {
+        let latency = fault.latency_ms;
+        let carried_out = tokio::spawn(async move {
+            pause(latency).await;
+            next.run(request).await
+        });
+        match carried_out.await {
+            Ok(carried_out) if !replaced => response = carried_out,
+            Ok(_lost) => {}
+            // The handler panicked, which a server shows by closing the connection.
+            Err(_) => return cut(),
+        }
     }
     pause(fault.answer_latency_ms).await;
-    if fault.cut == Some(Cut::BeforeHeaders) {
-        return cut();
+    if fault.cut == Some(Place::BeforeHeaders) || fault.hang == Some(Place::BeforeHeaders) {
+        return end_before_headers(fault).await;
     }
-    disfigure(&fault, response).await
+    disfigure(fault, response).await
+}
+
+/// Silence if that is asked for, a closed connection otherwise.
+async fn end_before_headers(fault: &Fault) -> Response {
+    if fault.hang.is_some() {
+        std::future::pending::<()>().await;
+    }
+    cut()
 }
 
 async fn pause(milliseconds: Option<u64>) {
@@ -131,25 +174,20 @@ fn transmit(fault: &Fault, headers: &mut HeaderMap, body: Bytes) -> Body {
     headers.remove(header::CONTENT_LENGTH);
     let mut length = body.len();
     let whole = SlowBody { bytes: body.len().max(1), interval_ms: 0 };
-    let mut plan = Plan { pace: fault.slow_body.unwrap_or(whole), left: body, cut: false };
-    match fault.cut {
-        Some(Cut::AfterHeaders) => {
-            length = length.max(1);
-            plan.left = Bytes::new();
-            plan.cut = true;
-        }
-        Some(Cut::MidBody) => {
-            length = length.max(1);
-            plan.left.truncate(plan.left.len() / 2);
-            plan.cut = true;
-        }
-        Some(Cut::BeforeProcessing | Cut::BeforeHeaders) | None => {}
+    let pace = fault.slow_body.unwrap_or(whole);
+    let mut plan = Plan { pace, left: body, end: End::Done };
+    let place = fault.cut.or(fault.hang);
+    if matches!(place, Some(Place::AfterHeaders | Place::MidBody)) {
+        length = length.max(1);
+        let kept = if place == Some(Place::MidBody) { plan.left.len() / 2 } else { 0 };
+        plan.left.truncate(kept);
+        plan.end = if fault.cut.is_some() { End::Cut } else { End::Silence };
     }
     if let Some(difference) = fault.wrong_length {
         let difference = isize::try_from(difference).unwrap_or(isize::MAX);
         length = length.saturating_add_signed(difference);
     }
-    if fault.slow_body.is_none() && fault.wrong_length.is_none() && !plan.cut {
+    if fault.slow_body.is_none() && fault.wrong_length.is_none() && plan.end == End::Done {
         return Body::from(plan.left);
     }
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
@@ -159,16 +197,26 @@ fn transmit(fault: &Fault, headers: &mut HeaderMap, body: Bytes) -> Body {
 struct Plan {
     pace: SlowBody,
     left: Bytes,
-    cut: bool,
+    end: End,
+}
+
+/// What follows the last piece of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Done,
+    Cut,
+    Silence,
 }
 
 impl Plan {
     async fn next(mut self) -> Option<(Result<Bytes, io::Error>, Self)> {
         if self.left.is_empty() {
-            if !self.cut {
-                return None;
+            match self.end {
+                End::Done => return None,
+                End::Cut => {}
+                End::Silence => std::future::pending::<()>().await,
             }
-            self.cut = false;
+            self.end = End::Done;
             tokio::time::sleep(FLUSH).await;
             return Some((Err(io::ErrorKind::ConnectionAborted.into()), self));
         }

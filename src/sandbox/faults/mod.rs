@@ -7,8 +7,10 @@
 mod effect;
 mod rules;
 
-pub(super) use effect::{BalanceFault, CutConnection, apply};
+pub(super) use effect::{BalanceFault, CutConnection, ResetConnection, apply};
 pub(super) use rules::{Faults, Rule};
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -39,7 +41,12 @@ pub(super) struct Fault {
     pub(super) process: bool,
     /// Close the connection.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) cut: Option<Cut>,
+    pub(super) cut: Option<Place>,
+    /// Reset the connection where `cut` would close it.
+    pub(super) reset: bool,
+    /// Say nothing more from there on, until the client goes away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hang: Option<Place>,
     /// Answer 200 with something that is not JSON.
     pub(super) garbage: bool,
     /// Announce this many bytes more (or fewer) than follow.
@@ -57,12 +64,39 @@ pub(super) struct Fault {
     /// Answer 302 to this address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) redirect: Option<String>,
+    /// Refuse the payment with this code of QIWI's table, and do not carry it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) payment_code: Option<u16>,
+    /// Carry the payment out but leave `transaction` out of its answer.
+    pub(super) no_transaction: bool,
+    /// Let the history show the payment only so much later. The money is gone at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) late_history_ms: Option<u64>,
+    /// Let the payment reach its final status after this time in place of the configured one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) settle_ms: Option<u64>,
+    /// Let the accepted payment fail with this code when it settles; the money comes back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) settle_code: Option<u16>,
+    /// Never let the payment reach a final status.
+    pub(super) stays_waiting: bool,
 }
 
-/// Where a connection is cut.
+/// What a payment is to suffer; made of the fault that strikes its request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct PaymentFault {
+    pub(super) refusal: Option<u16>,
+    pub(super) no_transaction: bool,
+    pub(super) late_history: Duration,
+    pub(super) settle_after: Option<Duration>,
+    pub(super) settle_code: Option<u16>,
+    pub(super) stays_waiting: bool,
+}
+
+/// Where a connection is cut or falls silent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Cut {
+pub(super) enum Place {
     /// The request is not carried out and nothing is answered.
     BeforeProcessing,
     /// The request is carried out and nothing is answered.
@@ -102,7 +136,22 @@ impl Fault {
         if self.slow_body.is_some_and(|slow| slow.bytes == 0) {
             return Err("slow_body.bytes must be positive".to_owned());
         }
+        if self.reset && self.cut.is_none() {
+            return Err("reset needs a cut to say where".to_owned());
+        }
         Ok(())
+    }
+
+    /// The part of it that the payment's own handler carries out.
+    fn for_payment(&self) -> PaymentFault {
+        PaymentFault {
+            refusal: self.payment_code,
+            no_transaction: self.no_transaction,
+            late_history: Duration::from_millis(self.late_history_ms.unwrap_or(0)),
+            settle_after: self.settle_ms.map(Duration::from_millis),
+            settle_code: self.settle_code,
+            stays_waiting: self.stays_waiting,
+        }
     }
 
     /// Takes from the other what this one leaves open.
@@ -114,6 +163,8 @@ impl Fault {
         self.retry_after = self.retry_after.or(other.retry_after);
         self.process |= other.process;
         self.cut = self.cut.or(other.cut);
+        self.reset |= other.reset;
+        self.hang = self.hang.or(other.hang);
         self.garbage |= other.garbage;
         self.wrong_length = self.wrong_length.or(other.wrong_length);
         self.slow_body = self.slow_body.or(other.slow_body);
@@ -121,6 +172,12 @@ impl Fault {
         self.empty_balance |= other.empty_balance;
         self.empty |= other.empty;
         self.redirect = self.redirect.take().or(other.redirect);
+        self.payment_code = self.payment_code.or(other.payment_code);
+        self.no_transaction |= other.no_transaction;
+        self.late_history_ms = self.late_history_ms.or(other.late_history_ms);
+        self.settle_ms = self.settle_ms.or(other.settle_ms);
+        self.settle_code = self.settle_code.or(other.settle_code);
+        self.stays_waiting |= other.stays_waiting;
     }
 }
 

@@ -1,7 +1,6 @@
 //! Rules: which requests a fault strikes, and how often.
 
-use axum::body::Body;
-use axum::http::Request;
+use axum::http::request::Parts;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +30,9 @@ struct Match {
     method: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     path_prefix: Option<String>,
+    /// A part of the body's text, such as a payment's id with its quotes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_contains: Option<String>,
     /// Never shown again.
     #[serde(skip_serializing)]
     token: Option<String>,
@@ -62,13 +64,13 @@ impl Faults {
     }
 
     /// The fault for a request. Counts the request against the rules it matches.
-    pub(super) fn take(&self, request: &Request<Body>) -> Result<Fault, String> {
-        let mut fault = match request.headers().get(HEADER) {
+    pub(super) fn take(&self, request: &Parts, body: &[u8]) -> Result<Fault, String> {
+        let mut fault = match request.headers.get(HEADER) {
             None => Fault::default(),
             Some(value) => Fault::parse(value.to_str().map_err(|error| error.to_string())?)?,
         };
         let mut rules = self.0.lock();
-        for rule in rules.iter_mut().filter(|rule| rule.on.matches(request)) {
+        for rule in rules.iter_mut().filter(|rule| rule.on.matches(request, body)) {
             if rule.skip > 0 {
                 rule.skip -= 1;
                 continue;
@@ -84,12 +86,14 @@ impl Faults {
 }
 
 impl Match {
-    fn matches(&self, request: &Request<Body>) -> bool {
+    fn matches(&self, request: &Parts, body: &[u8]) -> bool {
         let method = self.method.as_deref();
         let prefix = self.path_prefix.as_deref();
         let token = self.token.as_deref();
-        method.is_none_or(|method| request.method().as_str().eq_ignore_ascii_case(method))
-            && prefix.is_none_or(|prefix| request.uri().path().starts_with(prefix))
-            && token.is_none_or(|token| auth::bearer(request.headers()) == Some(token))
+        let part = self.body_contains.as_deref().filter(|part| !part.is_empty());
+        method.is_none_or(|method| request.method.as_str().eq_ignore_ascii_case(method))
+            && prefix.is_none_or(|prefix| request.uri.path().starts_with(prefix))
+            && token.is_none_or(|token| auth::bearer(&request.headers) == Some(token))
+            && part.is_none_or(|part| body.windows(part.len()).any(|text| text == part.as_bytes()))
     }
 }

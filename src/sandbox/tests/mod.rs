@@ -2,11 +2,17 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod areas;
+mod bills;
 mod errors;
 mod faults;
 mod history;
 mod limit;
+mod master;
+mod money;
+mod money_faults;
 mod payments;
+mod requisites;
+mod writes;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Once;
@@ -88,6 +94,38 @@ impl Bench {
             .send()
             .await
             .unwrap()
+    }
+
+    /// A call with a JSON body; its status and its answer, null when that is no JSON.
+    async fn send(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
+        self.send_as(demo::WALLET_TOKEN, method, path, body).await
+    }
+
+    async fn send_as(&self, token: &str, method: Method, path: &str, body: &Value) -> (u16, Value) {
+        let request = self
+            .request_as(token, method, path)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body.to_string());
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or_default())
+    }
+
+    /// What a wallet has in its own account of a currency, in the text of the answer.
+    async fn balance(&self, token: &str, wallet: &str, currency: u16) -> String {
+        let path = accounts().replace(demo::WALLET, wallet);
+        let list = self.request_as(token, Method::GET, &path).send().await.unwrap();
+        let list = body_json(list).await;
+        let mut own = list["accounts"].as_array().unwrap().iter();
+        let own = own.find(|one| one["currency"] == currency && one["hasBalance"] == true);
+        own.map_or_else(String::new, |account| account["balance"]["amount"].to_string())
+    }
+
+    /// The operation of the demo wallet with a client's id, if the history shows one.
+    async fn operation(&self, client_id: &str) -> Option<Value> {
+        let list = self.json(&payments("rows=50&operation=OUT")).await;
+        let mut list = list["data"].as_array().unwrap().iter();
+        list.find(|one| one["trmTxnId"] == client_id).cloned()
     }
 
     async fn requests(&self) -> Value {
