@@ -7,6 +7,7 @@ use http::HeaderValue;
 use http::request::Parts;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::credentials::{Caller, Credential};
@@ -31,6 +32,8 @@ pub struct Inbound {
     pub caller: Option<Arc<Caller>>,
     /// With whose rights; set by the identity layer.
     pub credential: Option<Arc<Credential>>,
+    /// The caller's place among its own calls; set by the identity layer.
+    pub share: Option<OwnedSemaphorePermit>,
     /// What happened so far, for the summary line.
     pub journal: Arc<Journal>,
 }
@@ -47,6 +50,8 @@ pub struct Context {
     pub caller: Option<Arc<Caller>>,
     /// With whose rights.
     pub credential: Option<Arc<Credential>>,
+    /// Held until the call is over.
+    pub share: Option<OwnedSemaphorePermit>,
     /// What happened so far.
     pub journal: Arc<Journal>,
 }

@@ -30,7 +30,7 @@ pub use markdown::keys_markdown;
 pub use mistake::{Mistake, Mistakes, Origin, Warning};
 pub use named::{CallerConfig, CredentialConfig, Webhook, is_name};
 pub use section::Key;
-pub use service::{Drain, Engine, LogFormat, Otlp, Pages, Security, State, Telemetry};
+pub use service::{Drain, Engine, Otlp, Pages, Security, State, Telemetry};
 pub use units::{Expiry, Percent, Size, Variable};
 
 use mistake::nearest;

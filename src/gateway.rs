@@ -163,6 +163,7 @@ impl Gateway {
             single_attempt,
             caller,
             credential,
+            share,
             journal,
             ..
         } = call;
@@ -171,7 +172,7 @@ impl Gateway {
         }
         let size_max = self.config.grpc.message_max.bytes();
         let request = frame::read(&parts.headers, body, size_max).await?;
-        let cx = Context { method, deadline, single_attempt, caller, credential, journal };
+        let cx = Context { method, deadline, single_attempt, caller, credential, share, journal };
         Ok((parts.headers, cx, request))
     }
 

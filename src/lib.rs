@@ -12,6 +12,9 @@ pub mod operation;
 pub mod operations;
 pub mod policy;
 
+pub mod ledger;
+pub mod state;
+
 pub mod cache;
 pub mod call;
 pub mod edge;

@@ -35,7 +35,7 @@ use crate::credentials::{Callers, Credentials};
 use crate::edge::Outbound;
 use crate::edge::admission::{Admission, AdmissionLayer};
 use crate::edge::deadline::DeadlineLayer;
-use crate::edge::identity::{Identities, IdentityLayer};
+use crate::edge::identity::{Identities, IdentityLayer, Shares};
 use crate::edge::panic::CatchPanicLayer;
 use crate::edge::record::RecordLayer;
 use crate::error::Error;
@@ -45,8 +45,6 @@ use crate::page::PageTokens;
 use crate::telemetry::{self, Metrics, Telemetry};
 use connection::{Inner, Phase};
 
-/// How often secret files are looked at.
-const RELOAD_EVERY: Duration = Duration::from_secs(5);
 /// How often limits, cool-downs and gauges are tidied.
 const TIDY_EVERY: Duration = Duration::from_secs(15);
 
@@ -123,6 +121,9 @@ impl Server {
             callers,
             pass_through: config.security.pass_through,
             metadata_max: config.grpc.metadata_max.get(),
+            shares: Shares::new(
+                config.admission.caller_share_percent.of(config.admission.in_flight_max),
+            ),
         });
         let admission = Admission::new(config.admission.clone(), Arc::clone(&metrics));
         let stack = ServiceBuilder::new()
@@ -166,6 +167,7 @@ impl Server {
             Arc::clone(&credentials),
             Arc::clone(&identities),
             metrics,
+            config.security.reload_interval,
         )));
         tokio::spawn(background.clone().run_until_cancelled_owned(tidy(gateway)));
         telemetry::listening("grpc", grpc);
@@ -293,11 +295,16 @@ pub fn check(config: &Config, env: impl Fn(&str) -> Option<String>) -> Result<()
 }
 
 /// Re-reads secret files; what cannot be read leaves the last good content in use.
-async fn reload(credentials: Arc<Credentials>, identities: Arc<Identities>, metrics: Arc<Metrics>) {
+async fn reload(
+    credentials: Arc<Credentials>,
+    identities: Arc<Identities>,
+    metrics: Arc<Metrics>,
+    every: Duration,
+) {
     let mut failed_before = Vec::new();
     let mut callers_failed = false;
     loop {
-        tokio::time::sleep(RELOAD_EVERY).await;
+        tokio::time::sleep(every).await;
         let (credentials, identities) = (Arc::clone(&credentials), Arc::clone(&identities));
         let read = move || (credentials.reload(), identities.callers.reload());
         let Ok((outcome, callers)) = tokio::task::spawn_blocking(read).await else { continue };

@@ -239,13 +239,16 @@ impl Upstream {
         let breaker = line.breaker(area).ok_or_else(|| {
             (Error::new(&reason::GATEWAY_PANIC).log("an area has no breaker"), Again::Never)
         })?;
+        // Whoever is refused from here on was perhaps the probe of a cool-down.
         let permit = breaker.admit(ask.class).map_err(|wait| {
+            self.cooldowns.inconclusive(ask.subjects, area);
             let error = Error::new(&reason::UPSTREAM_CIRCUIT_OPEN).retry_after(wait).sent(Sent::No);
             (error, Again::Never)
         })?;
         let _place =
             line.place(ask.deadline, self.settings.place_wait_max).await.ok_or_else(|| {
                 self.metrics.shed("upstream_places");
+                self.cooldowns.inconclusive(ask.subjects, area);
                 let error = Error::new(&reason::GATEWAY_OVERLOADED)
                     .retry_after(Duration::from_millis(100))
                     .sent(Sent::No)
@@ -254,6 +257,7 @@ impl Upstream {
             })?;
         let left = ask.deadline.saturating_duration_since(Instant::now());
         if left < self.settings.upstream.attempt_min.min(Duration::from_millis(50)) {
+            self.cooldowns.inconclusive(ask.subjects, area);
             return Err((deadline_exceeded(ask, Sent::No), Again::Never));
         }
         ask.journal.attempts.fetch_add(1, Ordering::Relaxed);

@@ -80,8 +80,6 @@ section! {
         direct_url: BaseUrl = base("https://acquiring.qiwi.com/merchant/direct");
         /// Longest time to connect for a read.
         connect_timeout: Duration = s(1), MILLISECOND..=s(60);
-        /// Longest time to connect for a money call.
-        money_connect_timeout: Duration = s(2), MILLISECOND..=s(60);
         /// Longest time of one attempt.
         attempt_timeout: Duration = s(4), MILLISECOND..=HOUR;
         /// Longest time of one attempt that downloads a file.

@@ -24,17 +24,6 @@ choices! {
 choice_value!(Engine);
 
 choices! {
-    /// How log lines are written.
-    pub enum LogFormat {
-        /// One JSON object a line.
-        Json = "json",
-        /// For people.
-        Text = "text",
-    }
-}
-choice_value!(LogFormat);
-
-choices! {
     /// Whether telemetry is exported over OTLP.
     pub enum Otlp {
         /// When the environment names an endpoint.
@@ -94,8 +83,6 @@ section! {
     Telemetry in "telemetry" {
         /// Which log lines are written, such as `info` or `warn,qiwi_gateway::ledger=debug`.
         log_filter: String = "info".to_owned();
-        /// How log lines are written.
-        log_format: LogFormat = LogFormat::Json;
         /// Whether telemetry is exported over OTLP; `auto` when the environment names an endpoint.
         otlp: Otlp = Otlp::Auto;
         /// Share of reads that are traced when the caller did not decide; money always is.
@@ -127,6 +114,8 @@ section! {
         /// File with the secret that makes fingerprints of tokens; without it one is made at
         /// start, and fingerprints of two runs or replicas differ.
         fingerprint_pepper_file: Option<PathBuf> = None;
+        /// How often files with secrets are looked at for new content.
+        reload_interval: Duration = Duration::from_secs(5), Duration::from_millis(10)..=HOUR;
         /// Whether every warning about the configuration is a mistake.
         strict: bool = false;
     }

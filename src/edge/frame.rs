@@ -41,8 +41,8 @@ pub enum ReplyBody {
     Until {
         /// The stream.
         body: tonic::body::Body,
-        /// Resolves when it must end; `None` once it has.
-        ended: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+        /// Resolves with the trailers when it must end; `None` once it has.
+        ended: Option<Pin<Box<dyn Future<Output = HeaderMap> + Send>>>,
     },
 }
 
@@ -73,11 +73,8 @@ impl Body for ReplyBody {
                 if let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) {
                     return Poll::Ready(frame);
                 }
-                std::task::ready!(end.as_mut().poll(cx));
+                let trailers = std::task::ready!(end.as_mut().poll(cx));
                 *ended = None;
-                let mut trailers = HeaderMap::with_capacity(1);
-                trailers.insert("grpc-status", HeaderValue::from_static("14"));
-                trailers.insert("grpc-message", HeaderValue::from_static("draining"));
                 Poll::Ready(Some(Ok(Frame::trailers(trailers))))
             }
         }

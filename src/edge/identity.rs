@@ -6,11 +6,15 @@
 //! refusal costs no network call. With no callers' policy configured everyone may do everything:
 //! the first run must be easy, and the listener is loopback then.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::future::{Either, Ready, ready};
 use http::HeaderMap;
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::{Layer, Service};
 
 use super::{Outbound, metadata};
@@ -34,7 +38,40 @@ pub struct Identities {
     pub pass_through: bool,
     /// Largest metadata in bytes.
     pub metadata_max: u64,
+    /// The places each caller may take at once.
+    pub shares: Shares,
 }
+
+/// How many calls of each caller may be in flight: no caller can crowd out the others.
+pub struct Shares {
+    each: usize,
+    callers: Mutex<HashMap<Arc<str>, Arc<Semaphore>>>,
+}
+
+impl Shares {
+    /// `each` places for every caller.
+    pub fn new(each: usize) -> Self {
+        Self { each: each.max(1), callers: Mutex::default() }
+    }
+
+    fn take(&self, caller: &Caller) -> Result<OwnedSemaphorePermit, Error> {
+        let places = {
+            let mut callers = self.callers.lock();
+            let places = callers
+                .entry(Arc::clone(&caller.name))
+                .or_insert_with(|| Arc::new(Semaphore::new(self.each)));
+            Arc::clone(places)
+        };
+        places.try_acquire_owned().map_err(|_| {
+            Error::new(&reason::RATE_LIMITED_LOCAL)
+                .retry_after(SHARE_RETRY)
+                .quota("gateway:caller", "One caller may hold a part of the gateway's places only.")
+        })
+    }
+}
+
+/// When a caller above its share may ask again: calls are short.
+const SHARE_RETRY: Duration = Duration::from_millis(100);
 
 /// Makes [`Identify`].
 #[derive(Clone)]
@@ -89,6 +126,7 @@ impl Identities {
         {
             return Err(not_allowed("the caller lacks the group of this method"));
         }
+        call.share = caller.as_deref().map(|caller| self.shares.take(caller)).transpose()?;
         let credential = self.credential(headers, policy, caller.as_deref())?;
         if let Some(credential) = &credential {
             check(policy.access, credential)?;

@@ -249,7 +249,16 @@ pub fn unrecorded(
     response: http::Response<tonic::body::Body>,
     ended: impl Future<Output = ()> + Send + 'static,
 ) -> http::Response<RecordedBody> {
-    let ended = Box::pin(ended);
+    let ended = Box::pin(async move {
+        ended.await;
+        // Health and reflection have no request id of ours; the details say why all the same.
+        let about = About::default();
+        let mut trailers = HeaderMap::new();
+        let status = Error::new(&reason::GATEWAY_DRAINING).to_status(&about);
+        // Fails only for a message that is no header value, and this one is constant.
+        let _ = status.add_header(&mut trailers);
+        trailers
+    });
     response.map(|body| RecordedBody {
         body: ReplyBody::Until { body, ended: Some(ended) },
         summary: None,

@@ -338,6 +338,7 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
             deadline: arrival,
             caller: None,
             credential: None,
+            share: None,
             journal,
         };
         CallFuture::Method { inner: shared.stack.lock().call(call), counted }

@@ -41,7 +41,7 @@ pub async fn accept(
         match accepted {
             Ok((stream, _)) => {
                 pause = PAUSE_MIN;
-                prepare(&stream);
+                prepare(&stream, config.grpc.tcp_keepalive);
                 let serving = connection::serve(stream, inner.clone(), Arc::clone(&config));
                 connections.spawn(async move {
                     serving.await;
@@ -59,9 +59,11 @@ pub async fn accept(
     }
 }
 
-fn prepare(stream: &TcpStream) {
-    // Best effort: a connection without it works, only slower.
+fn prepare(stream: &TcpStream, keepalive: Duration) {
+    // Best effort: a connection without them works, only slower or longer than its peer lives.
     let _ = stream.set_nodelay(true);
+    let keepalive = socket2::TcpKeepalive::new().with_time(keepalive);
+    let _ = socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive);
 }
 
 /// Errors that concern the connection that was about to be accepted, not the listener.

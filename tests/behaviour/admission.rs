@@ -144,3 +144,45 @@ async fn no_host_gets_more_requests_at_once_than_it_has_places() {
     }
     assert_eq!(fake.in_flight_max(), 3);
 }
+
+#[tokio::test]
+async fn one_caller_takes_its_share_and_leaves_the_rest_to_others() {
+    let fake = Fake::always(balance_answer().after(Duration::from_secs(1))).await;
+    let mut setup = Setup::new(&fake).set(|config| {
+        config.admission.in_flight_max = 10;
+        config.admission.caller_share_percent = Percent(30);
+    });
+    for name in ["shop", "desk"] {
+        let variable = format!("KEY_OF_{}", name.to_uppercase());
+        setup.env.insert(variable.clone(), format!("key-of-the-{name}-0123456789abcdef"));
+        let caller = qiwi_gateway::config::CallerConfig {
+            key_env: Some(qiwi_gateway::config::Variable(variable)),
+            credentials: vec!["main".to_owned()],
+            ..Default::default()
+        };
+        setup.config.callers.insert(name.to_owned(), caller);
+    }
+    let gateway = setup.start().await;
+    let channel = gateway.channel().await;
+    let call = |key: &'static str| {
+        let channel = channel.clone();
+        tokio::spawn(async move {
+            let ask = Ask::with(MAIN).and("x-qiwi-caller-key", key);
+            let reply =
+                ask.unary::<_, pb::ListBalancesResponse>(&channel, BALANCES, fresh_balances());
+            reply.await.map(|_| ()).map_err(|status| told(&status))
+        })
+    };
+    let shop = "key-of-the-shop-0123456789abcdef";
+    let held: Vec<_> = (0..3).map(|_| call(shop)).collect();
+    until("three calls are at QIWI", || fake.in_flight() == 3).await;
+    let refused = call(shop).await.unwrap().unwrap_err();
+    let expected = (Code::ResourceExhausted, "RATE_LIMITED_LOCAL");
+    assert_eq!((refused.code, &*refused.reason), expected);
+    assert_eq!(refused.info("upstreamSent"), Some("no"));
+    call("key-of-the-desk-0123456789abcdef").await.unwrap().expect("another caller has its own");
+    for call in held {
+        call.await.unwrap().expect("what was taken is answered");
+    }
+    call(shop).await.unwrap().expect("places are given back");
+}

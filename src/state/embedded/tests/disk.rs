@@ -1,0 +1,334 @@
+//! Disks that are full, fail, or forget.
+//!
+//! redb lets a backend stand between it and the file; this one fails on command, and keeps what was
+//! not synced apart, so that a power cut can take some of it.
+
+use std::fs::File;
+use std::io;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use rand::RngExt;
+use redb::backends::FileBackend;
+use redb::{BackendError, StorageBackend};
+
+use super::*;
+use crate::ledger::Insert;
+
+/// What a disk is told to do.
+#[derive(Debug, Default)]
+struct Orders {
+    /// Writes fail with this.
+    write: Mutex<Option<io::ErrorKind>>,
+    sync: Mutex<Option<io::ErrorKind>>,
+    read: Mutex<Option<io::ErrorKind>>,
+    panic: AtomicBool,
+    stall: AtomicBool,
+    syncs: AtomicU64,
+    /// Copies of the file as a power cut after each sync could leave it, when asked for.
+    journal: Mutex<Option<Journal>>,
+}
+
+/// The file as of the last sync, and what was done since.
+#[derive(Debug, Default)]
+struct Journal {
+    synced: Vec<u8>,
+    since: Vec<Step>,
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Length(u64),
+    Write(u64, Vec<u8>),
+}
+
+impl Step {
+    fn play(&self, file: &mut Vec<u8>) {
+        match self {
+            Self::Length(length) => file.resize(usize::try_from(*length).unwrap(), 0),
+            Self::Write(at, data) => {
+                let at = usize::try_from(*at).unwrap();
+                if file.len() < at + data.len() {
+                    file.resize(at + data.len(), 0);
+                }
+                file[at..at + data.len()].copy_from_slice(data);
+            }
+        }
+    }
+}
+
+impl Journal {
+    /// What a power cut leaves: what was synced, and any of what was not, in any order.
+    fn cut(&self) -> Vec<u8> {
+        let mut file = self.synced.clone();
+        for step in &self.since {
+            match rand::rng().random_range(0..3) {
+                0 => {}
+                1 => step.play(&mut file),
+                _ => {
+                    // Torn at a sector.
+                    if let Step::Write(at, data) = step {
+                        let half = data.len() / 2 / 512 * 512;
+                        Step::Write(*at, data[..half].to_vec()).play(&mut file);
+                    }
+                }
+            }
+        }
+        file
+    }
+}
+
+#[derive(Debug)]
+struct Disk {
+    file: FileBackend,
+    orders: Arc<Orders>,
+}
+
+impl Disk {
+    fn check(&self, order: &Mutex<Option<io::ErrorKind>>) -> io::Result<()> {
+        assert!(!self.orders.panic.load(Ordering::Relaxed), "told to panic");
+        while self.orders.stall.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        order.lock().map_or(Ok(()), |kind| Err(kind.into()))
+    }
+
+    fn note(&self, step: impl FnOnce() -> Step) {
+        if let Some(journal) = self.orders.journal.lock().as_mut() {
+            journal.since.push(step());
+        }
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.check(&self.orders.read)?;
+        self.file.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.check(&self.orders.write)?;
+        self.note(|| Step::Length(len));
+        self.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.check(&self.orders.sync)?;
+        self.orders.syncs.fetch_add(1, Ordering::Relaxed);
+        if let Some(journal) = self.orders.journal.lock().as_mut() {
+            for step in std::mem::take(&mut journal.since) {
+                step.play(&mut journal.synced);
+            }
+        }
+        self.file.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.check(&self.orders.write)?;
+        self.note(|| Step::Write(offset, data.to_vec()));
+        self.file.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.file.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.file.try_lock_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.file.unlock_range(start, end)
+    }
+}
+
+fn opener(orders: &Arc<Orders>) -> Opener {
+    let orders = orders.clone();
+    Arc::new(move |builder, path, _| {
+        let file = File::options().read(true).write(true).open(path)?;
+        if orders.journal.lock().is_some() {
+            let synced = std::fs::read(path)?;
+            *orders.journal.lock() = Some(Journal { synced, since: Vec::new() });
+        }
+        #[allow(clippy::useless_conversion)]
+        let file = FileBackend::new(file)?;
+        builder.create_with_backend(Disk { file, orders: orders.clone() })
+    })
+}
+
+struct Bench {
+    folder: Folder,
+    orders: Arc<Orders>,
+    store: Store,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let (folder, orders) = (Folder::new(), Arc::new(Orders::default()));
+        let settings = Settings { answer_within: Duration::from_secs(2), ..folder.settings() };
+        let store = EmbeddedLedger::open_with(&settings, opener(&orders)).unwrap();
+        Self { folder, orders, store: Arc::new(store) }
+    }
+
+    async fn recovers(&self) -> bool {
+        for _ in 0..60 {
+            if self.store.health().is_ok() {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        false
+    }
+
+    /// Adds entries until told to stop and returns those that were answered.
+    async fn add_all(&self, ids: std::ops::Range<u64>) -> Vec<u64> {
+        let mut answered = Vec::new();
+        for id in ids {
+            if let Ok(Insert::Inserted(_)) = self.store.insert(record(id)).await {
+                answered.push(id);
+            }
+        }
+        answered
+    }
+}
+
+async fn assert_kept(store: &Store, ids: &[u64]) {
+    for id in ids {
+        let kept = store.get(&key(*id)).await.unwrap();
+        assert_eq!(kept, Some(Record { version: 1, ..record(*id) }));
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_and_is_used_again_when_there_is_room() {
+    for (kind, at_sync) in
+        [(io::ErrorKind::StorageFull, false), (io::ErrorKind::QuotaExceeded, true)]
+    {
+        let bench = Bench::new();
+        let mut answered = bench.add_all(0..5).await;
+        let order = if at_sync { &bench.orders.sync } else { &bench.orders.write };
+        *order.lock() = Some(kind);
+        let text = kind.to_string();
+        let begun = std::time::Instant::now();
+        let refused = bench.store.insert(record(5)).await.err().unwrap();
+        assert!(begun.elapsed() < Duration::from_millis(800));
+        assert!(matches!(&refused, StoreError::Unavailable(of) if of.contains(&text)), "{refused}");
+        assert!(matches!(bench.store.health(), Err(StoreError::Unavailable(_))));
+        assert_eq!(bench.add_all(5..10).await, [0; 0]);
+        *order.lock() = None;
+        assert!(bench.recovers().await, "there is room again");
+        answered.extend(bench.add_all(10..15).await);
+        assert_eq!(answered.len(), 10);
+        assert_kept(&bench.store, &answered).await;
+        drop(bench.store);
+        assert_kept(&bench.folder.open(), &answered).await;
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_at_start_is_waited_for() {
+    let (folder, orders) = (Folder::new(), Arc::new(Orders::default()));
+    *orders.write.lock() = Some(io::ErrorKind::StorageFull);
+    let store = EmbeddedLedger::open_with(&folder.settings(), opener(&orders)).unwrap();
+    let bench = Bench { folder, orders, store: Arc::new(store) };
+    assert!(matches!(bench.store.health(), Err(StoreError::Unavailable(_))));
+    assert!(matches!(bench.store.get(&key(1)).await, Err(StoreError::Unavailable(_))));
+    *bench.orders.write.lock() = None;
+    assert!(bench.recovers().await);
+    add(&bench.store, record(1)).await;
+}
+
+#[tokio::test]
+async fn a_failing_sync_is_not_tried_again() {
+    let bench = Bench::new();
+    let answered = bench.add_all(0..3).await;
+    *bench.orders.sync.lock() = Some(io::ErrorKind::Other);
+    assert!(bench.store.insert(record(3)).await.is_err());
+    *bench.orders.sync.lock() = None;
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    let Err(StoreError::Unavailable(text)) = bench.store.health() else { panic!("it came back") };
+    assert!(text.contains("restart"), "{text}");
+    assert!(bench.store.get(&key(1)).await.is_err());
+    drop(bench.store);
+    assert_kept(&bench.folder.open(), &answered).await;
+}
+
+#[tokio::test]
+async fn a_panic_inside_is_damage_and_stays() {
+    let bench = Bench::new();
+    let answered = bench.add_all(0..3).await;
+    bench.orders.panic.store(true, Ordering::Relaxed);
+    let refused = bench.store.insert(record(3)).await.err().unwrap();
+    assert!(
+        matches!(&refused, StoreError::Damaged(of) if of.contains("told to panic")),
+        "{refused}"
+    );
+    bench.orders.panic.store(false, Ordering::Relaxed);
+    assert!(matches!(bench.store.insert(record(3)).await, Err(StoreError::Damaged(_))));
+    assert!(matches!(bench.store.health(), Err(StoreError::Damaged(_))));
+    drop(bench.store);
+    assert_kept(&bench.folder.open(), &answered).await;
+}
+
+#[tokio::test]
+async fn a_disk_that_does_not_answer_is_not_waited_for() {
+    let bench = Bench::new();
+    bench.orders.stall.store(true, Ordering::Relaxed);
+    let begun = std::time::Instant::now();
+    assert!(matches!(bench.store.insert(record(1)).await, Err(StoreError::Unavailable(_))));
+    assert!(begun.elapsed() < Duration::from_secs(4));
+    assert!(matches!(bench.store.health(), Err(StoreError::Unavailable(_))));
+    let again = std::time::Instant::now();
+    assert!(bench.store.insert(record(2)).await.is_err());
+    assert!(again.elapsed() < Duration::from_millis(100), "refused at once");
+    bench.orders.stall.store(false, Ordering::Relaxed);
+    assert!(bench.recovers().await);
+    // It may have happened, and here it did.
+    assert!(matches!(bench.store.insert(record(1)).await, Ok(Insert::Exists(_))));
+}
+
+/// The power goes at every kind of moment: after each of many syncs, with any of the writes since.
+#[tokio::test]
+async fn a_power_cut_takes_nothing_that_was_answered() {
+    let bench = Bench::new();
+    drop(bench.store);
+    *bench.orders.journal.lock() = Some(Journal::default());
+    let settings = bench.folder.settings();
+    let store = EmbeddedLedger::open_with(&settings, opener(&bench.orders)).unwrap();
+    let store: Store = Arc::new(store);
+    let mut cuts = Vec::new();
+    let mut answered = Vec::new();
+    for id in 0..40 {
+        let change = tokio::spawn({
+            let store = store.clone();
+            async move { add(&store, record(id)).await }
+        });
+        // Somewhere within the change, and right after it.
+        for _ in 0..3 {
+            let pause = rand::rng().random_range(0..3_000);
+            tokio::time::sleep(Duration::from_micros(pause)).await;
+            // The mark first: it never runs ahead of the database, whatever comes between.
+            let mark = std::fs::read(bench.folder.file("ledger.mark")).unwrap();
+            let database = bench.orders.journal.lock().as_ref().unwrap().cut();
+            cuts.push((answered.clone(), database, mark));
+        }
+        change.await.unwrap();
+        answered.push(id);
+        let mark = std::fs::read(bench.folder.file("ledger.mark")).unwrap();
+        let database = bench.orders.journal.lock().as_ref().unwrap().cut();
+        cuts.push((answered.clone(), database, mark));
+    }
+    assert!(bench.orders.syncs.load(Ordering::Relaxed) >= 80, "two syncs for each commit");
+    drop(store);
+    for (answered, database, mark) in cuts {
+        let folder = Folder::new();
+        std::fs::write(folder.file("ledger.redb"), database).unwrap();
+        std::fs::write(folder.file("ledger.mark"), mark).unwrap();
+        assert_kept(&folder.open(), &answered).await;
+    }
+}

@@ -1,0 +1,142 @@
+//! The engine against its promise: as every engine, reopened, damaged, killed, out of room.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod damage;
+mod disk;
+mod kill;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::ledger::State;
+use crate::state::conformance::{Store, add, conformance, key, record};
+
+/// A folder of its own, gone afterwards.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("qiwi-ledger-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    pub fn settings(&self) -> Settings {
+        Settings { lock_wait: Duration::from_secs(10), ..Settings::new(self.path()) }
+    }
+
+    pub fn try_open(&self) -> Result<Store, StoreError> {
+        Ok(Arc::new(EmbeddedLedger::open(&self.settings())?))
+    }
+
+    pub fn open(&self) -> Store {
+        self.try_open().unwrap()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+conformance!(Folder::new());
+
+#[tokio::test]
+async fn what_was_answered_is_there_after_opening_again() {
+    let folder = Folder::new();
+    let mut expected = Vec::new();
+    for round in 0..5 {
+        let store = folder.open();
+        for id in round * 10..round * 10 + 10 {
+            let kept = add(&store, record(id)).await;
+            let next = Record { state: State::Sending, ..kept };
+            assert_eq!(store.replace(1, next.clone()).await, Ok(Replace::Done(2)));
+            expected.push(Record { version: 2, ..next });
+        }
+        drop(store);
+    }
+    let store = folder.open();
+    for record in &expected {
+        assert_eq!(store.get(&record.key).await, Ok(Some(record.clone())));
+    }
+    assert_eq!(store.unsettled(100).await.unwrap().len(), expected.len());
+}
+
+#[tokio::test]
+async fn a_change_whose_caller_left_is_still_made() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let mut insert = store.insert(record(1));
+    assert!(futures_util::poll!(&mut insert).is_pending());
+    drop(insert);
+    // One writer: the next change comes after it.
+    add(&store, record(2)).await;
+    assert!(store.get(&key(1)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_second_one_is_told_which_file_is_held() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let settings = Settings { lock_wait: Duration::from_millis(300), ..folder.settings() };
+    let begun = std::time::Instant::now();
+    let refused = EmbeddedLedger::open(&settings).err().unwrap();
+    assert!(begun.elapsed() >= Duration::from_millis(300), "it waits");
+    let StoreError::Unavailable(text) = refused else { panic!("{refused}") };
+    assert!(text.contains(folder.file("ledger.lock").to_str().unwrap()), "{text}");
+    assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
+    add(&store, record(1)).await;
+
+    // It takes over when the first one lets go.
+    let path = folder.path().to_owned();
+    let second = tokio::task::spawn_blocking(move || EmbeddedLedger::open(&Settings::new(path)));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    drop(store);
+    let store: Store = Arc::new(second.await.unwrap().unwrap());
+    assert!(store.get(&key(1)).await.unwrap().is_some());
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let folder = Folder::new();
+    // The superuser may write anywhere but below a file.
+    let file = folder.file("file");
+    std::fs::write(&file, "").unwrap();
+    let mut paths = vec![file.join("state")];
+    let read_only = folder.file("read-only");
+    std::fs::create_dir(&read_only).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o555);
+    std::fs::set_permissions(&read_only, mode).unwrap();
+    if std::fs::write(read_only.join("probe"), "").is_err() {
+        paths.push(read_only);
+    }
+    for path in paths {
+        let refused = EmbeddedLedger::open(&Settings::new(&path)).err().unwrap();
+        let StoreError::Unavailable(text) = refused else { panic!("{refused}") };
+        assert!(text.contains(path.to_str().unwrap()), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_interrupted_creation_is_taken_up() {
+    let folder = Folder::new();
+    std::fs::write(folder.file("ledger.redb.new"), "half of a database").unwrap();
+    drop(folder.open());
+    // Between database and mark.
+    std::fs::remove_file(folder.file("ledger.mark")).unwrap();
+    let store = folder.open();
+    add(&store, record(1)).await;
+    drop(store);
+    assert!(folder.open().get(&key(1)).await.unwrap().is_some());
+}
