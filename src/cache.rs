@@ -64,6 +64,9 @@ pub struct Loaded {
     pub keep: bool,
 }
 
+/// When something was forgotten, and its number.
+type Change = (Instant, u64);
+
 /// Kept answers.
 pub struct AnswerCache {
     entries: moka::future::Cache<Key, Arc<Entry>>,
@@ -72,7 +75,7 @@ pub struct AnswerCache {
     enabled: bool,
     patience: Duration,
     /// When answers of a credential and operation were forgotten last, and after how many others.
-    forgotten: Mutex<HashMap<(u128, &'static str), (Instant, u64)>>,
+    forgotten: Mutex<HashMap<(u128, &'static str), Change>>,
     /// How often anything was forgotten.
     changes: AtomicU64,
 }
