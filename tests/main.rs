@@ -26,9 +26,9 @@ mod sandbox;
 /// Areas of the wallet: what leaves on the wire and what a caller gets, from QIWI's own examples.
 mod wallet {
     mod balance;
-    mod profile;
     /// Cards and invoices changed, and what is kept of them forgotten.
     mod master;
+    mod profile;
     /// Card numbers, verification codes and keys: on their way to the caller and nowhere else.
     mod secrets;
     /// What changes something that is no payment.
