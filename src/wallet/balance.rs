@@ -1,5 +1,5 @@
 //! Wallet balances: the REST side of `proto/qiwi/wallet/v1/balance.proto` (catalogue W-BAL).
-//! What changes them stands in [`write`].
+//! What changes them stands in [`mod@write`].
 
 pub mod write;
 

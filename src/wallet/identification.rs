@@ -1,6 +1,6 @@
 //! Identification data and the state of a downgrade: the REST side of
 //! `proto/qiwi/wallet/v1/identification.proto` (catalogue W-IDN-2, W-IDN-5).
-//! What changes them stands in [`write`].
+//! What changes them stands in [`mod@write`].
 
 pub mod write;
 

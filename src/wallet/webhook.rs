@@ -1,5 +1,5 @@
 //! The active webhook: the REST side of `proto/qiwi/wallet/v1/webhook.proto` (catalogue W-HK-5).
-//! What changes it stands in [`write`], its key in [`key`]. Notifications themselves arrive elsewhere.
+//! What changes it stands in [`mod@write`], its key in [`key`]. Notifications themselves arrive elsewhere.
 
 pub mod key;
 pub mod write;
