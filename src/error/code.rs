@@ -35,7 +35,7 @@ impl Code {
 
 macro_rules! codes {
     ($($reason:ident, $category:ident, $message:literal: $($number:literal)+;)+) => {
-        /// Every documented code but 0, and the undocumented ones CONTRACT-level callers may meet.
+        /// Every documented code but 0, and those undocumented ones that have a meaning.
         pub static CODES: &[Code] = &[$($(Code {
             number: $number,
             reason: &reason::$reason,

@@ -1,4 +1,4 @@
-//! CONTRACT section 5, row by row: what QIWI or the network does, and what the caller is told.
+//! The promised errors, row by row: what QIWI or the network does, and what the caller is told.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -376,7 +376,7 @@ async fn unreachable(url: &str, change: impl FnOnce(&mut Config)) {
     assert_eq!(told.info("httpStatus"), None);
 }
 
-/// 404 means another thing for each method: the names CONTRACT and the protos give.
+/// 404 means another thing for each method: the names the protos give.
 const NOT_FOUND: [(&str, &str, &str); 16] = [
     ("qiwi.wallet.v1.ProfileService/GetProfile", "WALLET_NOT_FOUND", "wallet"),
     ("qiwi.wallet.v1.ProfileService/GetNickname", "WALLET_NOT_FOUND", "wallet"),
@@ -426,7 +426,7 @@ async fn http_404_names_the_thing_the_method_is_about() {
     }
 }
 
-/// The wallet documents' payment codes, with CONTRACT's reason and gRPC code for each.
+/// The wallet documents' payment codes, with the promised reason and gRPC code for each.
 const PAYMENT_CODES: [(&[i32], Code, &str); 18] = [
     (&[4, 5, 303], Code::InvalidArgument, "RECIPIENT_INVALID"),
     (&[522, 547, 548, 7000], Code::InvalidArgument, "CARD_DETAILS_INVALID"),

@@ -3,6 +3,8 @@
 pub mod call;
 pub mod fake;
 pub mod gateway;
+/// The collector that the unit tests of telemetry use, too.
+#[path = "../../src/telemetry/tests/collector.rs"]
 pub mod otlp;
 pub mod process;
 pub mod samples;

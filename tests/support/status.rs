@@ -1,4 +1,4 @@
-//! Reads an error the way a careful client does, and checks what CONTRACT promises of every error.
+//! Reads an error the way a careful client does, and checks what is promised of every error.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

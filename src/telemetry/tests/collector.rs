@@ -1,4 +1,5 @@
-//! A collector in this process, on a runtime of its own.
+//! An OpenTelemetry collector in this process, on a runtime of its own. The whole-service tests use it
+//! too, from here.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
