@@ -10,6 +10,7 @@ pub mod config;
 pub mod method;
 pub mod operation;
 pub mod operations;
+pub mod order;
 pub mod policy;
 
 pub mod ledger;
@@ -20,6 +21,7 @@ pub mod call;
 pub mod edge;
 pub mod gateway;
 pub mod page;
+pub mod payments;
 pub mod server;
 pub mod upstream;
 pub mod wallets;
@@ -49,7 +51,7 @@ pub mod sandbox;
 )]
 pub mod pb {
     include!(concat!(env!("OUT_DIR"), "/pb.rs"));
-    pub use qiwi::{admin, r#type, wallet};
+    pub use qiwi::{admin, p2p, r#type, wallet};
     // Debug that hides what `sensitivity` marks PERSONAL or SECRET.
     include!(concat!(env!("OUT_DIR"), "/debug.rs"));
 
