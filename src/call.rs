@@ -1,7 +1,7 @@
 //! One gRPC call on its way through the gateway.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 use http::HeaderValue;
 use http::request::Parts;
@@ -46,6 +46,8 @@ pub struct Context {
     pub deadline: Instant,
     /// One attempt only.
     pub single_attempt: bool,
+    /// Whether it finds out what became of a payment, see [`crate::upstream::Ask::settling`].
+    pub settling: bool,
     /// Who calls.
     pub caller: Option<Arc<Caller>>,
     /// With whose rights.
@@ -54,6 +56,22 @@ pub struct Context {
     pub share: Option<OwnedSemaphorePermit>,
     /// What happened so far.
     pub journal: Arc<Journal>,
+}
+
+impl Context {
+    /// For finding out what became of a payment: on its own time, for as long as that lasts.
+    pub fn settling(&self, credential: Option<Arc<Credential>>, deadline: Instant) -> Self {
+        Self {
+            method: self.method,
+            deadline,
+            single_attempt: false,
+            settling: true,
+            caller: None,
+            credential,
+            share: None,
+            journal: Arc::clone(&self.journal),
+        }
+    }
 }
 
 /// Where an answer came from.
@@ -92,6 +110,7 @@ pub struct Journal {
     /// Upstream attempts.
     pub attempts: AtomicU32,
     cache: AtomicU8,
+    replayed: AtomicBool,
     reason: Mutex<Failure>,
     caller: Mutex<Option<Arc<Caller>>>,
     credential: Mutex<Option<Arc<Credential>>>,
@@ -119,6 +138,7 @@ impl Journal {
             span: Mutex::new(Some(span)),
             attempts: AtomicU32::new(0),
             cache: AtomicU8::new(CacheOutcome::None as u8),
+            replayed: AtomicBool::new(false),
             reason: Mutex::default(),
             caller: Mutex::default(),
             credential: Mutex::default(),
@@ -180,6 +200,16 @@ impl Journal {
             3 => CacheOutcome::Stale,
             _ => CacheOutcome::None,
         }
+    }
+
+    /// Notes that the answer is that of an earlier call with the same id.
+    pub fn set_replayed(&self) {
+        self.replayed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the answer is that of an earlier call with the same id.
+    pub fn is_replayed(&self) -> bool {
+        self.replayed.load(Ordering::Relaxed)
     }
 
     /// Notes why the call failed.

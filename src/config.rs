@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 pub use address::{BaseUrl, NatsUrl};
-pub use calls::{Admission, Breaker, Cache, Cooldown, Deadline, Limit, Retry, Upstream};
+pub use calls::{Admission, Breaker, Cache, Cooldown, Deadline, Limit, Payments, Retry, Upstream};
 pub use listeners::{Admin, Grpc, Notifications, Sandbox};
 pub use markdown::keys_markdown;
 pub use mistake::{Mistake, Mistakes, Origin, Warning};
@@ -121,6 +121,8 @@ config! {
     cooldown: Cooldown,
     /// Staying below QIWI's limits.
     limit: Limit,
+    /// Sending payments and settling unclear outcomes.
+    payments: Payments,
     /// Answers kept for a while.
     cache: Cache,
     /// Page tokens.

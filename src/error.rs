@@ -6,6 +6,7 @@
 //! happened and goes to the log only. Neither holds a token, a card or a whole wallet number.
 
 pub mod code;
+pub mod kept;
 pub mod reason;
 
 use std::borrow::Cow;
@@ -68,6 +69,7 @@ struct Facts {
     retry_after: Option<Duration>,
     sent: Option<Sent>,
     attempts: Option<u32>,
+    payment: Option<(Box<str>, &'static str)>,
     http_status: Option<u16>,
     upstream_code: Option<Cow<'static, str>>,
     upstream_trace_id: Option<String>,
@@ -87,6 +89,7 @@ impl Error {
             retry_after: None,
             sent: None,
             attempts: None,
+            payment: None,
             http_status: None,
             upstream_code: None,
             upstream_trace_id: None,
@@ -131,6 +134,13 @@ impl Error {
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.0.attempts = Some(attempts);
+        self
+    }
+
+    /// The payment the error is about, and the name of its state.
+    #[must_use]
+    pub fn payment(mut self, id: &str, state: &'static str) -> Self {
+        self.0.payment = Some((id.into(), state));
         self
     }
 
@@ -262,6 +272,10 @@ impl Error {
         if let Some(attempts) = facts.attempts {
             tell("attempts", itoa::Buffer::new().format(attempts));
         }
+        if let Some((id, state)) = &facts.payment {
+            tell("paymentId", id);
+            tell("paymentState", state);
+        }
         let mut details = ErrorDetails::with_error_info(facts.reason.name, DOMAIN, info);
         details.set_request_info(about.request_id, about.trace_id.unwrap_or(""));
         let delay = self.retry_delay();
@@ -294,8 +308,17 @@ impl Error {
         if let Some(text) = &facts.localized {
             details.set_localized_message("ru-RU", text.as_ref());
         }
+        if facts.reason.decision == Decision::Ask {
+            let anchor = facts.reason.name.to_ascii_lowercase().replace('_', "-");
+            details.add_help_link("What to do now.", format!("docs/errors.md#{anchor}"));
+        }
         let mut metadata = MetadataMap::new();
-        if let Some(delay) = delay {
+        let never = facts.reason.decision == Decision::Ask
+            || (about.money && facts.sent != Some(Sent::No));
+        if never {
+            // Clients and meshes that repeat by themselves must not; callers decide.
+            metadata.insert("grpc-retry-pushback-ms", MetadataValue::from_static("-1"));
+        } else if let Some(delay) = delay {
             // Standard clients act on this key; they do not act on RetryInfo.
             let ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
             metadata.insert("grpc-retry-pushback-ms", MetadataValue::from(ms));
@@ -327,6 +350,9 @@ pub struct About<'a> {
     pub operation: Option<&'a str>,
     /// The id the caller sent or was given.
     pub request_id: &'a str,
+    /// Whether the method moves money, so that only what was certainly not sent may be repeated by
+    /// machines.
+    pub money: bool,
     /// The trace the call belongs to.
     pub trace_id: Option<&'a str>,
 }

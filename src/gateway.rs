@@ -22,6 +22,7 @@ use crate::edge::{Outbound, frame, record};
 use crate::error::{Error, Sent, Undocumented, reason};
 use crate::operation::{Asking, Call, Download, FileHead, Known, Local, Operation, Seen};
 use crate::page::PageTokens;
+use crate::payments::Payments;
 use crate::pb::wallet::v1::GetProfileRequest;
 use crate::policy::{Class, Route};
 use crate::telemetry::Metrics;
@@ -52,6 +53,7 @@ pub struct Gateway {
     pages: PageTokens,
     metrics: Arc<Metrics>,
     config: Arc<Config>,
+    payments: Payments,
     /// When the last reading of secrets after a 401 began; held while one runs.
     renewal: tokio::sync::Mutex<Option<Instant>>,
 }
@@ -66,6 +68,7 @@ impl Gateway {
         credentials: Arc<Credentials>,
         metrics: Arc<Metrics>,
         pages: PageTokens,
+        payments: Payments,
         ca: Option<Vec<u8>>,
     ) -> Result<Self, ClientError> {
         Ok(Self {
@@ -76,6 +79,7 @@ impl Gateway {
             pages,
             metrics,
             config,
+            payments,
             renewal: tokio::sync::Mutex::default(),
         })
     }
@@ -83,6 +87,33 @@ impl Gateway {
     /// The way to QIWI.
     pub fn upstream(&self) -> &Upstream {
         &self.upstream
+    }
+
+    /// Payments and their ledger.
+    pub fn payments(&self) -> &Payments {
+        &self.payments
+    }
+
+    pub(crate) fn pages(&self) -> &PageTokens {
+        &self.pages
+    }
+
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// The least time a call of a method that pays needs.
+    pub(crate) fn money_min(&self) -> Duration {
+        self.config.deadline.money_min
+    }
+
+    /// Money of a credential's wallet has moved, or may have: kept answers that say otherwise are
+    /// forgotten.
+    pub(crate) async fn money_moved(&self, cx: &Context) {
+        let credential = cx.credential.as_ref().map_or(0, |of| of.fingerprint.as_u128());
+        let operations: Vec<_> =
+            cx.method.policy.forgets.iter().map(|policy| policy.operation).collect();
+        self.cache.forget(credential, &operations).await;
     }
 
     /// Answers a method with one reply.
@@ -147,11 +178,11 @@ impl Gateway {
         Ok(frame::stream(compression, stream))
     }
 
-    fn compression(&self, headers: &http::HeaderMap) -> frame::Compression {
+    pub(crate) fn compression(&self, headers: &http::HeaderMap) -> frame::Compression {
         frame::Compression::of(self.config.grpc.compress_replies, headers)
     }
 
-    async fn read<T: prost::Message + Default + 'static>(
+    pub(crate) async fn read<T: prost::Message + Default + 'static>(
         &self,
         call: Inbound,
     ) -> Result<(http::HeaderMap, Context, T), Error> {
@@ -172,7 +203,17 @@ impl Gateway {
         }
         let size_max = self.config.grpc.message_max.bytes();
         let request = frame::read(&parts.headers, body, size_max).await?;
-        let cx = Context { method, deadline, single_attempt, caller, credential, share, journal };
+        let settling = false;
+        let cx = Context {
+            method,
+            deadline,
+            single_attempt,
+            settling,
+            caller,
+            credential,
+            share,
+            journal,
+        };
         Ok((parts.headers, cx, request))
     }
 
@@ -290,7 +331,7 @@ impl Gateway {
         Ok(Loaded { frame, attempts: cx.journal.attempts.load(Ordering::Relaxed), keep })
     }
 
-    async fn ask(
+    pub(crate) async fn ask(
         &self,
         cx: &Context,
         route: &'static Route,
@@ -364,7 +405,7 @@ impl Gateway {
     }
 
     /// The credential, unless QIWI keeps rejecting it: then nothing is sent for a while.
-    async fn usable(
+    pub(crate) async fn usable(
         &self,
         credential: Option<&Arc<Credential>>,
     ) -> Result<Option<Arc<Credential>>, Error> {
@@ -500,29 +541,47 @@ impl Gateway {
             })?;
             return Ok(Some(wallet));
         }
-        let Some(credential) = &cx.credential else { return Ok(None) };
-        if let Some(wallet) = &credential.wallet {
-            return Ok(Some(wallet.clone()));
+        if route.names_wallet() {
+            return if cx.credential.is_some() { self.own_wallet(cx).await.map(Some) } else { Ok(None) };
         }
-        if let Some(wallet) = self.wallets.get(&credential.fingerprint) {
-            return Ok(Some(wallet));
+        Ok(cx.credential.as_ref().and_then(|credential| self.known_wallet(credential)))
+    }
+
+    /// The wallet a credential belongs to, as far as that is known without asking.
+    fn known_wallet(&self, credential: &Credential) -> Option<Wallet> {
+        credential.wallet.clone().or_else(|| self.wallets.get(&credential.fingerprint))
+    }
+
+    /// The wallet a call's credential belongs to: configured, or asked once per token.
+    ///
+    /// # Errors
+    /// `WALLET_UNKNOWN` when the token may not read the profile, else what the profile call failed
+    /// with.
+    pub(crate) async fn own_wallet(&self, cx: &Context) -> Result<Wallet, Error> {
+        if let Some(credential) = &cx.credential {
+            if let Some(wallet) = self.known_wallet(credential) {
+                return Ok(wallet);
+            }
+            let wallet = Box::pin(owner(self, cx)).await?;
+            self.wallets.learn(credential.fingerprint, wallet.clone());
+            return Ok(wallet);
         }
-        if !route.names_wallet() {
-            return Ok(None);
-        }
-        let wallet = Box::pin(owner(self, cx)).await?;
-        self.wallets.learn(credential.fingerprint, wallet.clone());
-        Ok(Some(wallet))
+        owner(self, cx).await
     }
 
     /// One call outside the method's own, for what a method needs to know before it can ask.
-    async fn aside<O: Operation>(&self, cx: &Context, request: &O) -> Result<O::Response, Error> {
-        let route = route(O::POLICY)?;
-        let asking = Asking { wallet: None, pages: &self.pages };
+    pub(crate) async fn aside<O: Operation>(
+        &self,
+        cx: &Context,
+        route: &'static Route,
+        request: &O,
+        wallet: Option<&Wallet>,
+    ) -> Result<O::Response, Error> {
+        let asking = Asking { wallet, pages: &self.pages };
         let question = request.ask(&asking)?;
         let class = O::POLICY.class;
-        let body = self.ask(cx, route, class, &question, None, cx.deadline).await?;
-        self.map(cx, route, request, None, &body)
+        let body = self.ask(cx, route, class, &question, wallet, cx.deadline).await?;
+        self.map(cx, route, request, wallet, &body)
     }
 
     /// Reads the file piece by piece; a slow caller slows the reading down.
@@ -589,7 +648,7 @@ async fn owner(gateway: &Gateway, cx: &Context) -> Result<Wallet, Error> {
         user_info_enabled: Some(false),
         ..Default::default()
     };
-    let profile = match gateway.aside(cx, &request).await {
+    let profile = match gateway.aside(cx, route(&profile::GET)?, &request, None).await {
         Ok(response) => response.profile,
         Err(error) if *error.reason() == reason::TOKEN_SCOPE_INSUFFICIENT => {
             return Err(unknown());
@@ -678,7 +737,7 @@ fn too_large() -> Error {
         .log("the file is larger than upstream.file_max")
 }
 
-fn route(policy: &'static crate::policy::Policy) -> Result<&'static Route, Error> {
+pub(crate) fn route(policy: &'static crate::policy::Policy) -> Result<&'static Route, Error> {
     policy.route.as_ref().ok_or_else(|| {
         Error::new(&reason::GATEWAY_PANIC).log("an upstream method has no route in its row")
     })
@@ -704,6 +763,7 @@ fn ask<'a>(
         subjects: Subject::of(credential.map(|credential| &**credential), wallet),
         deadline,
         single_attempt: cx.single_attempt,
+        settling: cx.settling,
         journal: &cx.journal,
     }
 }

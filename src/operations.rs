@@ -15,6 +15,8 @@ use crate::error::{Error, reason};
 use crate::gateway::Gateway;
 use crate::method::Method;
 use crate::operation::{Download, Local, Operation};
+use crate::order::Payment;
+use crate::payments::rpc;
 use crate::pb::{admin::v1 as admin, wallet::v1 as wallet};
 use crate::policy::Policy;
 
@@ -83,6 +85,10 @@ fn local<L: Local>() -> (&'static Policy, Handler) {
     (L::POLICY, |gateway, call| Box::pin(gateway.local::<L>(call)))
 }
 
+fn payment<P: Payment>() -> (&'static Policy, Handler) {
+    (P::POLICY, |gateway, call| Box::pin(gateway.pay::<P>(call)))
+}
+
 fn table() -> Vec<Row> {
     let rows = [
         // Profile
@@ -111,6 +117,8 @@ fn table() -> Vec<Row> {
         unary::<wallet::SendReceiptRequest>(),
         // Payments
         unary::<wallet::QuoteCommissionRequest>(),
+        (&rpc::GET, |gateway, call| Box::pin(gateway.get_payment(call))),
+        (&rpc::LIST, |gateway, call| Box::pin(gateway.list_payments(call))),
         unary::<wallet::ListExchangeRatesRequest>(),
         // Providers
         unary::<wallet::SearchProvidersRequest>(),

@@ -1,1 +1,167 @@
-//! The life of a payment.
+//! Payments: at most once, whatever fails.
+//!
+//! The life of a payment, and where each part of it is:
+//!
+//! 1. [`flow`]: the request is checked, whatever must be asked first is asked, and its id is taken in
+//!    the ledger. Calls with the same id in this process take turns at the [`desk`].
+//! 2. [`attempt`]: a task of its own, which no caller can end, marks the entry as being sent, sends it
+//!    once, and writes down what came of it. [`verdict`] tells a refusal from doubt.
+//! 3. [`settle`]: doubt is ended by QIWI's payment history, which [`search`] reads: at once while the
+//!    caller waits, later by [`watch`], which also picks up what a crash left behind.
+//! 4. [`show`]: how an entry is answered. [`rpc`]: asking for payments.
+//!
+//! What is paid, and how, is in the area files behind [`crate::order::Payment`].
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::config;
+use crate::credentials::{Credential, Wallet};
+use crate::error::{Error, Sent, reason};
+use crate::ledger::{LedgerKey, LedgerStore, Record, Replace, State, StoreError};
+use crate::telemetry::Metrics;
+
+pub mod attempt;
+pub mod desk;
+pub mod flow;
+pub mod memo;
+pub mod rpc;
+pub mod search;
+pub mod settle;
+pub mod show;
+pub mod verdict;
+pub mod watch;
+
+use desk::Desk;
+use search::Scans;
+use watch::Watchlist;
+
+/// How often a change is tried again when others change the same entry.
+const REPLACE_TRIES: usize = 16;
+
+/// What all payments share.
+pub struct Payments {
+    store: Arc<dyn LedgerStore>,
+    key: LedgerKey,
+    /// Whose leases are ours.
+    process: Uuid,
+    desk: Arc<Desk>,
+    watchlist: Watchlist,
+    scans: Scans,
+    /// Payments whose refreshed state is young.
+    refreshed: moka::sync::Cache<crate::ledger::Key, ()>,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+    settings: config::Payments,
+    metrics: Arc<Metrics>,
+}
+
+impl Payments {
+    /// Payments over a ledger.
+    pub fn new(
+        store: Arc<dyn LedgerStore>,
+        key: LedgerKey,
+        settings: config::Payments,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            store,
+            key,
+            process: Uuid::now_v7(),
+            desk: Arc::default(),
+            watchlist: Watchlist::default(),
+            scans: Scans::default(),
+            refreshed: moka::sync::Cache::builder()
+                .max_capacity(100_000)
+                .time_to_live(settings.refresh_pause)
+                .build(),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            settings,
+            metrics,
+        }
+    }
+
+    /// Whether money may move.
+    ///
+    /// # Errors
+    /// The last word of the ledger's engine.
+    pub fn health(&self) -> Result<(), StoreError> {
+        self.store.health()
+    }
+
+    /// Ends the looks into the history and waits for what is being sent: each has an end of its own.
+    pub async fn finish(&self) {
+        self.stopping.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Replaces an entry by what `change` makes of it; where somebody was faster, again by what it
+    /// makes of theirs. `change` says whether there is anything to write.
+    async fn update(
+        &self,
+        mut record: Record,
+        owner: Option<(&Wallet, Option<&Arc<Credential>>)>,
+        change: impl Fn(&mut Record) -> bool,
+    ) -> Result<Record, StoreError> {
+        for _ in 0..REPLACE_TRIES {
+            let before = record.version;
+            let mut next = record.clone();
+            if !change(&mut next) {
+                return Ok(record);
+            }
+            debug_assert!(record.state.may_become(next.state), "{:?} {:?}", record.state, next.state);
+            next.updated_ms = now_ms();
+            match self.store.replace(before, next.clone()).await? {
+                Replace::Done(version) => {
+                    next.version = version;
+                    if next.state != record.state {
+                        self.metrics.payments.state(show::name(next.state));
+                    }
+                    self.watchlist.note(&next, owner);
+                    return Ok(next);
+                }
+                Replace::Changed(theirs) => record = theirs,
+            }
+        }
+        Err(StoreError::Unavailable("an entry changes all the time".to_owned()))
+    }
+
+    /// Whether nobody works on an entry although its state says so.
+    fn is_orphan(&self, record: &Record) -> bool {
+        if self.desk.is_busy(&record.key) {
+            return false;
+        }
+        match record.lease {
+            // Of this process, or of an earlier one that had the ledger for itself.
+            Some(lease) if lease.owner != self.process && self.store.is_shared() => {
+                lease.until_ms < now_ms()
+            }
+            _ => matches!(record.state, State::Reserved | State::Sending),
+        }
+    }
+}
+
+/// The ledger does not do what it must: nothing is sent.
+fn unavailable(error: &StoreError) -> Error {
+    Error::new(&reason::LEDGER_UNAVAILABLE)
+        .sent(Sent::No)
+        .retry_after(Duration::from_secs(5))
+        .log(error.to_string())
+}
+
+/// Unix milliseconds.
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A duration in milliseconds.
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -42,6 +42,8 @@ use crate::error::Error;
 use crate::gateway::Gateway;
 use crate::operations;
 use crate::page::PageTokens;
+use crate::payments::{self, Payments};
+use crate::state;
 use crate::telemetry::{self, Metrics, Telemetry};
 use connection::{Inner, Phase};
 
@@ -57,6 +59,7 @@ pub struct Server {
     connections: TaskTracker,
     background: CancellationToken,
     health: tonic_health::server::HealthReporter,
+    gateway: Arc<Gateway>,
     config: Arc<Config>,
 }
 
@@ -84,6 +87,9 @@ pub enum StartError {
         /// What is wrong.
         problem: String,
     },
+    /// The system has no random numbers.
+    #[error("the system has no random numbers")]
+    Randomness,
     /// The HTTP client cannot be built.
     #[error(transparent)]
     Client(#[from] crate::upstream::client::ClientError),
@@ -109,11 +115,19 @@ impl Server {
         let callers = Callers::load(&config, &env)?;
         let pages = PageTokens::new(&page_keys(&config)?, config.pages.lifetime);
         let ca = ca(&config)?;
+        let ledger = state::open::open(&config.state).await.map_err(|_| StartError::Randomness)?;
+        let payments = Payments::new(
+            ledger.store,
+            ledger.key,
+            config.payments.clone(),
+            Arc::clone(&metrics),
+        );
         let gateway = Arc::new(Gateway::new(
             Arc::clone(&config),
             Arc::clone(&credentials),
             Arc::clone(&metrics),
             pages,
+            payments,
             ca,
         )?);
         let identities = Arc::new(Identities {
@@ -166,18 +180,23 @@ impl Server {
         tokio::spawn(background.clone().run_until_cancelled_owned(reload(
             Arc::clone(&credentials),
             Arc::clone(&identities),
-            metrics,
+            Arc::clone(&metrics),
             config.security.reload_interval,
         )));
-        tokio::spawn(background.clone().run_until_cancelled_owned(tidy(gateway)));
+        tokio::spawn(background.clone().run_until_cancelled_owned(tidy(Arc::clone(&gateway))));
+        tokio::spawn(
+            background.clone().run_until_cancelled_owned(payments::watch::run(Arc::clone(&gateway))),
+        );
         telemetry::listening("grpc", grpc);
         telemetry::listening("admin", admin.address);
         for service in services() {
             health.set_service_status(service, tonic_health::ServingStatus::Serving).await;
         }
+        let guarded = ledger_health(Arc::clone(&gateway), health.clone(), Arc::clone(&metrics));
+        tokio::spawn(background.clone().run_until_cancelled_owned(guarded));
         state.set_started();
         state.set_ready("grpc", true);
-        Ok(Self { grpc, admin, state, phase, connections, background, health, config })
+        Ok(Self { grpc, admin, state, phase, connections, background, health, gateway, config })
     }
 
     /// Where gRPC is served.
@@ -215,6 +234,8 @@ impl Server {
                     "the grace is over; cutting what is left"
                 );
             }
+            // No caller can end a payment, and neither can we: each has an end of its own.
+            self.gateway.payments().finish().await;
         };
         tokio::select! {
             () = orderly => {}
@@ -326,6 +347,37 @@ async fn reload(
     }
 }
 
+/// The service that stands for payments in health checks.
+const PAYMENT_SERVICE: &str = "qiwi.wallet.v1.PaymentService";
+/// How often the ledger's health is looked at.
+const LEDGER_EVERY: Duration = Duration::from_millis(500);
+
+/// Keeps the health of the payment service true; the other services go on without the ledger.
+async fn ledger_health(
+    gateway: Arc<Gateway>,
+    health: tonic_health::server::HealthReporter,
+    metrics: Arc<Metrics>,
+) {
+    let mut before = true;
+    loop {
+        let now = gateway.payments().health();
+        metrics.payments.ledger(now.is_ok());
+        if now.is_ok() != before {
+            before = now.is_ok();
+            let status = match &now {
+                Ok(()) => tonic_health::ServingStatus::Serving,
+                Err(_) => tonic_health::ServingStatus::NotServing,
+            };
+            health.set_service_status(PAYMENT_SERVICE, status).await;
+            match now {
+                Ok(()) => tracing::info!("the ledger can be used again"),
+                Err(error) => tracing::error!(error = %error, "payments are refused"),
+            }
+        }
+        tokio::time::sleep(LEDGER_EVERY).await;
+    }
+}
+
 async fn tidy(gateway: Arc<Gateway>) {
     loop {
         tokio::time::sleep(TIDY_EVERY).await;
@@ -348,24 +400,11 @@ fn page_keys(config: &Config) -> Result<Vec<[u8; 32]>, StartError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| problem(format!("{}: {error}", path.display())))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let keys: Option<Vec<[u8; 32]>> = lines.map(page_key).collect();
+    let keys: Option<Vec<[u8; 32]>> = lines.map(crate::credentials::key_of).collect();
     match keys {
         Some(keys) if (1..=2).contains(&keys.len()) => Ok(keys),
         _ => Err(problem("expected one or two lines, each 32 bytes in hex or base64".to_owned())),
     }
-}
-
-/// 32 bytes as 64 hexadecimal digits or in base64.
-fn page_key(line: &str) -> Option<[u8; 32]> {
-    use base64::Engine as _;
-    if line.len() != 64 {
-        return base64::engine::general_purpose::STANDARD.decode(line).ok()?.try_into().ok();
-    }
-    let mut key = [0; 32];
-    for (byte, digits) in key.iter_mut().zip(line.as_bytes().chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    }
-    Some(key)
 }
 
 fn listen_error(listener: &'static str, address: SocketAddr, source: std::io::Error) -> StartError {

@@ -81,6 +81,8 @@ pub struct Ask<'a> {
     pub deadline: Instant,
     /// Set when the caller itself repeats: retry at one level only.
     pub single_attempt: bool,
+    /// Set when the answer tells what became of a payment; see [`limit::HistoryLimiter::charge`].
+    pub settling: bool,
     /// Where attempts are noted, and the span they belong to.
     pub journal: &'a Journal,
 }
@@ -111,7 +113,8 @@ impl Again {
         match class {
             Class::Read => self != Self::Never,
             Class::Write => matches!(self, Self::Unsent | Self::Unclear),
-            Class::Once | Class::Money => self == Self::Unsent,
+            Class::Once => self == Self::Unsent,
+            Class::Money => false,
         }
     }
 }
@@ -194,7 +197,9 @@ impl Upstream {
         let attempts_max = match ask.class {
             _ if ask.single_attempt => 1,
             Class::Read => self.settings.retry.attempts_max,
-            Class::Write | Class::Once | Class::Money => 2,
+            Class::Write | Class::Once => 2,
+            // One request for one entry of the ledger, even where nothing left.
+            Class::Money => 1,
         };
         let mut attempt = 0;
         let mut unclear = false;
@@ -302,7 +307,7 @@ impl Upstream {
             return Ok(());
         }
         let mut waited = Duration::ZERO;
-        while let Err(wait) = self.limiter.charge(ask.subjects, half_speed) {
+        while let Err(wait) = self.limiter.charge(ask.subjects, half_speed, ask.settling) {
             self.metrics.limiter_refused(area.as_str(), self.limiter.is_shadow());
             if self.limiter.is_shadow() {
                 return Ok(());
@@ -342,6 +347,9 @@ impl Upstream {
             body: ask.body.as_ref().map(|(bytes, _)| bytes.clone()),
         };
         let body_max = settings.body_max.bytes();
+        if ask.class == Class::Money {
+            return line.client.send_fresh(wire, left, body_max).await.map(Received::Whole);
+        }
         if !ask.route.file {
             let timeout = settings.attempt_timeout.min(left);
             return line.client.send(wire, timeout, body_max).await.map(Received::Whole);

@@ -167,10 +167,13 @@ section! {
     /// Staying below QIWI's own limit of 100 history requests a minute and wallet.
     Limit in "limit" {
         /// History requests a minute and wallet, all callers together.
-        history_per_minute: u32 = 90, 1..=100;
-        /// Of these, how many may come at once. Rate and burst together are 100 at most, since
-        /// a burst on top of the rate falls into the same minute.
+        history_per_minute: u32 = 80, 1..=100;
+        /// Of these, how many may come at once. Rate, burst and reserve together are 100 at most,
+        /// since a burst on top of the rate falls into the same minute.
         history_burst: u32 = 10, 1..=100;
+        /// History requests a minute and wallet that are kept for finding out what became of
+        /// payments, so that callers cannot use them up.
+        history_reserve: u32 = 10, 2..=50;
         /// The minute of that rate; shorter for tests only.
         period: Duration = s(60), ms(100)..=s(3600);
         /// Longest wait for a turn before the call is refused.
@@ -179,6 +182,30 @@ section! {
         shadow: bool = false;
         /// Replicas that share the limit, each taking its part.
         replicas: u32 = 1, 1..=1000;
+    }
+}
+
+section! {
+    /// How payments are sent, and how an unclear outcome is settled.
+    Payments in "payments" {
+        /// Share of a payment's time that sending it may take; the rest is for finding out.
+        send_percent: Percent = Percent(60), Percent(10)..=Percent(95);
+        /// Longest time sending may take.
+        send_max: Duration = s(20), ms(50)..=s(120);
+        /// First look into QIWI's history after an unclear outcome; two more follow after three and
+        /// eight times as long.
+        look_first: Duration = s(1), ms(10)..=s(60);
+        /// First look after those; each later one comes after four times as long.
+        look_later: Duration = s(15), ms(10)..=HOUR;
+        /// Three complete looks over at least this time without a trace: the payment counts as not
+        /// executed.
+        settle_window: Duration = s(900), ms(50)..=s(86_400);
+        /// The same, with two looks, where QIWI itself answered with an error code.
+        settle_window_answered: Duration = s(60), ms(20)..=s(86_400);
+        /// How long the history is watched after sending, in case a payment shows late.
+        watch: Duration = s(86_400), ms(100)..=s(604_800);
+        /// How often the state of an accepted payment may be asked for on behalf of callers.
+        refresh_pause: Duration = s(2), ms(10)..=HOUR;
     }
 }
 

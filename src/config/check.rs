@@ -103,14 +103,15 @@ impl Findings<'_> {
 
     fn limit(&mut self) {
         let limit = &self.config.limit;
-        let sum = limit.history_per_minute + limit.history_burst;
+        let sum = limit.history_per_minute + limit.history_burst + limit.history_reserve;
         if sum > HISTORY_REQUESTS_MAX {
             let text = format!(
-                "found {} and history_burst {}, together {sum}; expected at most \
-                 {HISTORY_REQUESTS_MAX} together, above which QIWI blocks the wallet",
-                limit.history_per_minute, limit.history_burst
+                "found {}, history_burst {} and history_reserve {}, together {sum}; expected at \
+                 most {HISTORY_REQUESTS_MAX} together, above which QIWI blocks the wallet",
+                limit.history_per_minute, limit.history_burst, limit.history_reserve
             );
-            self.mistake("limit.history_per_minute", &["limit.history_burst"], text);
+            let others = ["limit.history_burst", "limit.history_reserve"];
+            self.mistake("limit.history_per_minute", &others, text);
         }
         if limit.replicas > limit.history_per_minute {
             let text = format!(

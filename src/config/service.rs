@@ -101,6 +101,10 @@ section! {
         engine: Engine = Engine::Memory;
         /// Directory of the embedded engine; one process at a time.
         path: PathBuf = PathBuf::from("./state");
+        /// File with the secret under which the ledger hides wallet numbers: 32 bytes in hex or
+        /// base64. It never changes while the ledger lives. Without it the embedded engine makes one
+        /// in its directory.
+        key_file: Option<PathBuf> = None;
         /// Addresses of the NATS cluster.
         nats_url: Option<NatsUrl> = None;
     }

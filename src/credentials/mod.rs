@@ -21,6 +21,7 @@ pub use fingerprint::{Fingerprint, Pepper};
 pub use health::Status;
 pub use kind::Kind;
 pub use scope::Scopes;
+pub use secret::key_of;
 pub use store::{CredentialState, Credentials, ReloadOutcome};
 pub use wallet::Wallet;
 

@@ -141,6 +141,19 @@ impl Content {
     }
 }
 
+/// A key of 32 bytes, written as 64 hexadecimal digits or in base64.
+pub fn key_of(text: &str) -> Option<[u8; 32]> {
+    use base64::Engine as _;
+    if text.len() != 64 {
+        return base64::engine::general_purpose::STANDARD.decode(text).ok()?.try_into().ok();
+    }
+    let mut key = [0; 32];
+    for (byte, digits) in key.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(key)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,7 +18,7 @@ use super::frame::{self, ReplyBody};
 use crate::call::{Inbound, Journal};
 use crate::error::{About, Error, reason};
 use crate::method::Method;
-use crate::policy::Shape;
+use crate::policy::{Class, Shape};
 use crate::telemetry::{Metrics, names};
 
 /// Makes [`Record`].
@@ -111,6 +111,9 @@ impl<F: Future<Output = Result<Outbound, Error>>> Future for RecordFuture<F> {
         if let Some(cache) = summary.journal.cache().as_str() {
             headers.insert("x-qiwi-cache", http::HeaderValue::from_static(cache));
         }
+        if summary.journal.is_replayed() {
+            headers.insert("x-idempotent-replayed", http::HeaderValue::from_static("1"));
+        }
         Poll::Ready(Ok(response.map(|body| RecordedBody { body, summary: None })))
     }
 }
@@ -130,6 +133,7 @@ impl Summary {
             api: Some(self.method.api()),
             operation: Some(self.method.name()),
             request_id: self.journal.request_id(),
+            money: self.method.policy.class == Class::Money,
             trace_id: self.journal.trace_id(),
         })
     }
@@ -229,6 +233,7 @@ pub fn stream_status(method: &'static Method, journal: &Journal, error: &Error) 
         api: Some(method.api()),
         operation: Some(method.name()),
         request_id: journal.request_id(),
+        money: method.policy.class == Class::Money,
         trace_id: journal.trace_id(),
     })
 }

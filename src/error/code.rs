@@ -6,7 +6,7 @@
 //! text.
 
 use super::reason::{self, Reason};
-use crate::pb::r#type::v1::ErrorCategory;
+use crate::pb::r#type::v1::{ErrorCategory, PaymentError};
 
 /// What one code means.
 #[derive(Debug)]
@@ -31,6 +31,24 @@ impl Code {
     pub fn number_in(text: &str) -> Option<i32> {
         text.strip_prefix("QWPRC-").unwrap_or(text).parse().ok()
     }
+}
+
+/// A transaction's error code as data; `None` for none and for zero. `text` is QIWI's, where it
+/// sends one.
+pub fn payment_error(code_raw: &str, text: Option<&str>) -> Option<PaymentError> {
+    let number = Code::number_in(code_raw);
+    if code_raw.is_empty() || number == Some(0) {
+        return None;
+    }
+    let known = number.and_then(Code::find);
+    let message_ru = text.or(known.map(|code| code.message_ru)).unwrap_or_default();
+    let category = known.map_or(ErrorCategory::Unspecified, |code| code.category);
+    Some(PaymentError {
+        code: number.unwrap_or_default(),
+        code_raw: code_raw.to_owned(),
+        category: category.into(),
+        message_ru: message_ru.to_owned(),
+    })
 }
 
 macro_rules! codes {

@@ -81,6 +81,8 @@ struct Stored {
     trimmed: bool,
     #[prost(uint64, tag = "24")]
     version: u64,
+    #[prost(int64, optional, tag = "25")]
+    last_scan_ms: Option<i64>,
 }
 
 impl Record {
@@ -109,6 +111,7 @@ impl Record {
             first_scan_ms: self.settle.first_scan_ms,
             technical: self.settle.technical,
             next_ms: self.settle.next_ms,
+            last_scan_ms: self.settle.last_scan_ms,
             trimmed: self.trimmed,
             version: self.version,
         };
@@ -166,6 +169,7 @@ impl TryFrom<Stored> for Record {
                 scans: stored.scans,
                 first_scan_ms: stored.first_scan_ms,
                 technical: stored.technical,
+                last_scan_ms: stored.last_scan_ms,
                 next_ms: stored.next_ms,
             },
             trimmed: stored.trimmed,
@@ -226,6 +230,7 @@ mod tests {
                 scans: 3,
                 first_scan_ms: Some(21),
                 technical: true,
+                last_scan_ms: Some(35),
                 next_ms: Some(40),
             },
             version: u64::MAX,

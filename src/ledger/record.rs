@@ -9,29 +9,22 @@ use uuid::Uuid;
 
 use crate::redact;
 
-/// What kind of operation an entry is about; part of its key.
+/// What kind of thing the id of an entry names; part of its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum OperationKind {
-    /// A payment from a wallet, named by its payment id.
+    /// A payment from a wallet: its payment id.
     Payment = 1,
-    /// Paying an invoice, named by the invoice's id.
+    /// A payment of an invoice: the invoice's id.
     Invoice = 2,
-    /// Buying a QIWI Master package.
-    CardPackage = 3,
-    /// Buying a QIWI Master card.
-    Card = 4,
-    /// A P2P bill, named by its bill id.
-    Bill = 5,
-    /// A refund of a P2P bill.
-    BillRefund = 6,
+    /// No operation: the check of the ledger's key, see [`crate::ledger::seal`].
+    Check = 31,
     // From 32: QIWI PAY.
 }
 
 impl OperationKind {
     /// All kinds.
-    pub const ALL: [Self; 6] =
-        [Self::Payment, Self::Invoice, Self::CardPackage, Self::Card, Self::Bill, Self::BillRefund];
+    pub const ALL: [Self; 3] = [Self::Payment, Self::Invoice, Self::Check];
 
     /// The number it is stored under.
     pub const fn number(self) -> u8 {
@@ -47,7 +40,7 @@ impl OperationKind {
 /// What an entry is found by: whose operation, of which kind, under which id.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    /// Digits of the wallet, or the merchant site.
+    /// The wallet as [`crate::ledger::LedgerKey::owner`] names it, or the merchant site.
     pub owner: Box<str>,
     /// Kind of operation.
     pub kind: OperationKind,
@@ -177,6 +170,8 @@ pub struct Settle {
     pub first_scan_ms: Option<i64>,
     /// Whether QIWI itself answered with a technical code, which shortens the search.
     pub technical: bool,
+    /// Unix milliseconds of the last complete scan, whatever it found.
+    pub last_scan_ms: Option<i64>,
     /// Unix milliseconds of the next scan.
     pub next_ms: Option<i64>,
 }
@@ -190,7 +185,7 @@ pub struct Record {
     pub body_mac: [u8; 32],
     /// How far it got.
     pub state: State,
-    /// Attempts so far, the present one included.
+    /// Attempts that may have reached QIWI, the present one included.
     pub attempt: u32,
     /// Who works on it.
     pub lease: Option<Lease>,
@@ -208,7 +203,8 @@ pub struct Record {
     pub transaction_id: Option<String>,
     /// QIWI's own word for the state.
     pub upstream_status: Option<String>,
-    /// The encoded answer: a payment, or a `google.rpc.Status`. Nothing personal beyond masks.
+    /// What else is known, encoded: why it was refused, what the history says. Nothing personal
+    /// beyond masks.
     pub reply: Option<Bytes>,
     /// The search for it.
     pub settle: Settle,
@@ -247,6 +243,13 @@ impl Record {
         }
     }
 
+    /// Whether somebody still looks after it: its outcome is open, or it counts as not executed and
+    /// QIWI's history may yet show it late.
+    pub const fn is_watched(&self) -> bool {
+        let late = matches!(self.state, State::NotExecuted) && self.settle.next_ms.is_some();
+        self.state.is_unsettled() || late
+    }
+
     /// What remains when the full entry has had its time: enough to know the id again, to tell
     /// another operation under it apart, and to say what became of this one.
     pub fn trim(&mut self) {
@@ -266,7 +269,7 @@ mod tests {
 
     #[test]
     fn numbers_are_stable() {
-        assert_eq!(OperationKind::ALL.map(OperationKind::number), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(OperationKind::ALL.map(OperationKind::number), [1, 2, 31]);
         assert_eq!(State::ALL.map(State::number), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
         assert_eq!(State::from_number(0), None);
         assert_eq!(OperationKind::from_number(7), None);

@@ -121,12 +121,17 @@ pub trait LedgerStore: Send + Sync + 'static {
         limit: usize,
     ) -> BoxFuture<'a, Result<Page, StoreError>>;
 
-    /// Entries that are reserved, being sent or uncertain: at most `limit`, the newest.
+    /// Entries that somebody still looks after ([`Record::is_watched`]): at most `limit`, the newest.
     fn unsettled(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Record>, StoreError>>;
 
     /// Shortens entries older than [`FULL_MS`] and removes those older than [`SHORT_MS`], in
     /// bounded steps between which others get their turn. Unsettled entries stay whole.
     fn tidy(&self, now_ms: i64) -> BoxFuture<'_, Result<Tidied, StoreError>>;
+
+    /// Whether other processes use the same ledger at the same time.
+    fn is_shared(&self) -> bool {
+        false
+    }
 
     /// Whether money may move: the last word of the engine, without asking it anything.
     fn health(&self) -> Result<(), StoreError>;

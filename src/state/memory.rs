@@ -91,7 +91,7 @@ impl Kept {
 
     fn unsettled(&self, limit: usize) -> Vec<Record> {
         let mut found: Vec<_> =
-            self.records.values().filter(|record| record.state.is_unsettled()).collect();
+            self.records.values().filter(|record| record.is_watched()).collect();
         found.sort_by_key(|record| Reverse(record.created_ms));
         found.into_iter().take(limit).cloned().collect()
     }

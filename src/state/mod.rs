@@ -7,6 +7,7 @@
 
 mod embedded;
 mod memory;
+pub mod open;
 mod refusing;
 mod rules;
 

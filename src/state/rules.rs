@@ -1,6 +1,6 @@
 //! What every engine does to an entry, whatever it keeps it in.
 
-use crate::ledger::Record;
+use crate::ledger::{OperationKind, Record};
 use crate::ledger::store::{FULL_MS, Query, SHORT_MS};
 
 /// Most entries an engine looks at for one page of a list; a page may be short, or empty, and
@@ -46,8 +46,8 @@ pub fn due(record: &Record) -> i64 {
 pub fn fate(record: &Record, now_ms: i64) -> Fate {
     let full_until = due(record);
     let short_until = record.updated_ms.saturating_add(SHORT_MS);
-    if record.state.is_unsettled() {
-        // Somebody still has to find out; looked at again when the full time is over once more.
+    if record.state.is_unsettled() || record.key.kind == OperationKind::Check {
+        // The check of the key stays as long as the ledger. For others, somebody still has to find out; looked at again when the full time is over once more.
         return Fate::Keep(now_ms.saturating_add(FULL_MS));
     }
     if now_ms >= short_until {
@@ -64,7 +64,7 @@ pub fn fate(record: &Record, now_ms: i64) -> Fate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Amount, Key, OperationKind, State};
+    use crate::ledger::{Amount, Key, State};
 
     #[test]
     fn age_shortens_removes_and_spares_what_is_in_doubt() {
@@ -76,6 +76,9 @@ mod tests {
             assert_eq!(fate(&record, short), Fate::Keep(short + FULL_MS), "{state:?}");
         }
         record.state = State::Succeeded;
+        record.key.kind = OperationKind::Check;
+        assert_eq!(fate(&record, short), Fate::Keep(short + FULL_MS));
+        record.key.kind = OperationKind::Payment;
         assert_eq!(fate(&record, full - 1), Fate::Keep(full));
         assert_eq!(fate(&record, full), Fate::Trim(short));
         record.trim();

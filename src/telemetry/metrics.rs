@@ -16,6 +16,7 @@ use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, MeterProvider as 
 use opentelemetry_sdk::metrics::{Instrument, SdkMeterProvider, Stream};
 
 use super::names;
+use super::payments::PaymentMetrics;
 
 /// Durations in seconds: the convention's 5 ms … 10 s, finer below because a
 /// cached read takes microseconds, and 30 and 60 because a payment may.
@@ -114,6 +115,8 @@ pub struct Metrics {
     unreadable_time: Counter<u64>,
     undocumented_reply: Counter<u64>,
     deadline_header_malformed: Counter<u64>,
+    /// Instruments of payments.
+    pub payments: PaymentMetrics,
 }
 
 impl Metrics {
@@ -241,6 +244,7 @@ impl Metrics {
                 "{call}",
                 "Calls whose grpc-timeout header could not be read.",
             ),
+            payments: PaymentMetrics::new(meter),
         };
         // Series without labels exist from the start, so that `rate()` sees the
         // first event.

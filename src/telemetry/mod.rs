@@ -16,6 +16,7 @@ mod layer;
 mod metrics;
 pub mod names;
 mod otlp;
+mod payments;
 mod sampler;
 mod sink;
 mod span;
@@ -42,6 +43,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 pub use context::TraceText;
 pub use metrics::{BreakerState, Losses, Metrics};
+pub use payments::PaymentMetrics;
 pub use span::{AttemptOutcome, SpanHandle, Tracing};
 
 use layer::JsonLines;

@@ -71,6 +71,8 @@ pub const CLASS: &str = "class";
 pub const FIELD: &str = "field";
 /// Label: telemetry signal (traces, metrics, logs).
 pub const SIGNAL: &str = "signal";
+/// Label: state of a payment.
+pub const STATE: &str = "state";
 /// Label: version of the build.
 pub const VERSION: &str = "version";
 
@@ -122,6 +124,20 @@ pub const TELEMETRY_DROPPED: &str = "qiwi.telemetry.dropped";
 pub const LOG_LINES_DROPPED: &str = "qiwi.log_lines.dropped";
 /// Counter: unreadable `grpc-timeout` headers.
 pub const DEADLINE_HEADER_MALFORMED: &str = "qiwi.deadline_header.malformed";
+/// Counter: attempts to send a payment, by what they came to.
+pub const PAYMENT_ATTEMPTS: &str = "qiwi.payment.attempts";
+/// Counter: payments that changed their state.
+pub const PAYMENT_STATES: &str = "qiwi.payment.states";
+/// Counter: what a person must look at.
+pub const PAYMENT_ALARMS: &str = "qiwi.payment.alarms";
+/// Gauge: payments that are looked after, by state.
+pub const PAYMENTS_OPEN: &str = "qiwi.payments.open";
+/// Gauge: how long the oldest uncertain payment is in doubt.
+pub const PAYMENT_DOUBT: &str = "qiwi.payment.doubt";
+/// Counter: readings of QIWI's history for payments.
+pub const HISTORY_READINGS: &str = "qiwi.history.readings";
+/// Gauge: whether the ledger can be used.
+pub const LEDGER_UP: &str = "qiwi.ledger.up";
 /// Gauge: always 1, labelled with the version.
 pub const BUILD_INFO: &str = "qiwi.build_info";
 

@@ -103,6 +103,7 @@ struct Origin {
 }
 
 struct Current {
+    connector: HttpsConnector<HttpConnector>,
     json: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     files: reqwest::Client,
     replace_at: Instant,
@@ -186,7 +187,69 @@ impl HostClient {
         }
     }
 
-    async fn json(&self, wire: Wire<'_>, body_max: usize) -> Result<Answer, Failure> {
+    /// One attempt on a connection of its own, body included: what fails before the connection is
+    /// there has certainly not been sent, which nobody can say of a connection that was used before.
+    ///
+    /// # Errors
+    /// Whatever kept a whole answer from coming.
+    pub async fn send_fresh(
+        &self,
+        wire: Wire<'_>,
+        timeout: Duration,
+        body_max: usize,
+    ) -> Result<Answer, Failure> {
+        let end = Instant::now() + timeout;
+        let mut request = self.request(wire)?;
+        let mut connector = self.current().connector.clone();
+        let connecting = tower::Service::call(&mut connector, request.uri().clone());
+        // TLS has no limit of its own.
+        let patience = timeout.min(self.profile.connect_timeout * 2);
+        let connection = match tokio::time::timeout(patience, connecting).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return Err(Failure::Unreachable(causes(&*error))),
+            Err(_) => return Err(Failure::Unreachable("connecting took too long".to_owned())),
+        };
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(connection)
+            .await
+            .map_err(|error| Failure::Unreachable(causes(&error)))?;
+        // A pooled client does these two; a server names itself by Host, and wants no whole URI.
+        if let Some(authority) = request.uri().authority() {
+            let host = HeaderValue::from_str(authority.as_str())
+                .map_err(|error| Failure::Unreachable(error.to_string()))?;
+            request.headers_mut().insert(header::HOST, host);
+        }
+        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+        *request.uri_mut() =
+            Uri::try_from(target).map_err(|error| Failure::Unreachable(error.to_string()))?;
+        let exchange = async {
+            let response = sender
+                .send_request(request)
+                .await
+                .map_err(|error| Failure::Broken(causes(&error)))?;
+            let status = response.status().as_u16();
+            let retry_after = retry_after(response.headers());
+            let body = whole_json(response.into_body(), body_max).await?;
+            Ok(Answer { status, retry_after, body })
+        };
+        let exchange = std::pin::pin!(exchange);
+        let driven = async {
+            let mut connection = std::pin::pin!(connection);
+            let mut exchange = exchange;
+            tokio::select! {
+                biased;
+                answer = &mut exchange => return answer,
+                _ = &mut connection => {}
+            }
+            // The connection ended; whatever it brought is with the exchange.
+            exchange.await
+        };
+        match tokio::time::timeout_at(end, driven).await {
+            Ok(result) => result,
+            Err(_) => Err(Failure::Timeout { sent: true }),
+        }
+    }
+
+    fn request(&self, wire: Wire<'_>) -> Result<http::Request<Full<Bytes>>, Failure> {
         let uri = Uri::try_from([self.origin.prefix.as_str(), wire.target].concat())
             .map_err(|error| Failure::Unreachable(format!("the address is no URI: {error}")))?;
         let mut request = http::Request::new(Full::new(wire.body.unwrap_or_default()));
@@ -194,6 +257,11 @@ impl HostClient {
         *request.uri_mut() = uri;
         *request.headers_mut() = wire.headers;
         request.headers_mut().insert(header::USER_AGENT, self.profile.user_agent.clone());
+        Ok(request)
+    }
+
+    async fn json(&self, wire: Wire<'_>, body_max: usize) -> Result<Answer, Failure> {
+        let request = self.request(wire)?;
         // The future of one request is large and mostly waits: kept out of its callers' futures.
         let response = Box::pin(self.current().json.request(request)).await.map_err(|error| {
             let text = causes(&error);
@@ -246,6 +314,7 @@ impl HostClient {
             Err(error) => {
                 tracing::warn!(error, "the HTTP client could not be renewed; the old one stays");
                 self.current.store(Arc::new(Current {
+                    connector: current.connector.clone(),
                     json: current.json.clone(),
                     files: current.files.clone(),
                     replace_at: Instant::now() + self.profile.age,
@@ -261,8 +330,10 @@ impl Profile {
     fn build(&self) -> Result<Current, String> {
         let tls = self.tls()?;
         let jitter = self.age_jitter * (super::jitter() * 2.0 - 1.0);
+        let connector = self.connector(tls.clone());
         Ok(Current {
-            json: self.json(tls.clone()),
+            json: self.json(connector.clone()),
+            connector,
             files: self.files(tls).map_err(|error| causes(&error))?,
             replace_at: Instant::now() + self.age.mul_f64(1.0 + jitter),
         })
@@ -291,21 +362,25 @@ impl Profile {
         Ok(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
     }
 
-    fn json(
-        &self,
-        tls: rustls::ClientConfig,
-    ) -> legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>> {
+    fn connector(&self, tls: rustls::ClientConfig) -> HttpsConnector<HttpConnector> {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(self.connect_timeout));
         tcp.enforce_http(false);
         let builder = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls);
         let builder = if self.https { builder.https_only() } else { builder.https_or_http() };
+        builder.enable_http1().wrap_connector(tcp)
+    }
+
+    fn json(
+        &self,
+        connector: HttpsConnector<HttpConnector>,
+    ) -> legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>> {
         legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(self.idle_timeout)
             .pool_max_idle_per_host(self.idle_max)
-            .build(builder.enable_http1().wrap_connector(tcp))
+            .build(connector)
     }
 
     fn files(&self, tls: rustls::ClientConfig) -> Result<reqwest::Client, reqwest::Error> {

@@ -24,6 +24,7 @@ type Keyed = RateLimiter<Subject, DashMapStateStore<Subject>, TokioClock, NoOpMi
 /// The limiter of the history area.
 pub struct HistoryLimiter {
     keyed: Keyed,
+    reserve: Keyed,
     clock: TokioClock,
     shadow: bool,
 }
@@ -36,15 +37,22 @@ impl HistoryLimiter {
             0 | 1 => whole,
             n => (whole / n * 9 / 10).max(1),
         };
-        let rate = NonZeroU32::new(share(limit.history_per_minute)).unwrap_or(NonZeroU32::MIN);
-        let burst = NonZeroU32::new(share(limit.history_burst)).unwrap_or(NonZeroU32::MIN);
-        let period = (limit.period / rate.get()).max(Duration::from_nanos(1));
-        let quota = Quota::with_period(period)
-            .unwrap_or_else(|| Quota::per_minute(rate))
-            .allow_burst(burst);
+        let quota = |rate: u32, burst: u32| {
+            let rate = NonZeroU32::new(share(rate)).unwrap_or(NonZeroU32::MIN);
+            let burst = NonZeroU32::new(share(burst)).unwrap_or(NonZeroU32::MIN);
+            let period = (limit.period / rate.get()).max(Duration::from_nanos(1));
+            Quota::with_period(period)
+                .unwrap_or_else(|| Quota::per_minute(rate))
+                .allow_burst(burst)
+        };
+        // Part of the reserve may come at once: the looks after one payment lie close together.
+        let burst = (limit.history_reserve / 3).max(1);
+        let reserve = quota(limit.history_reserve.saturating_sub(burst), burst);
+        let quota = quota(limit.history_per_minute, limit.history_burst);
         let clock = TokioClock::new();
         Self {
             keyed: RateLimiter::new(quota, DashMapStateStore::default(), clock),
+            reserve: RateLimiter::new(reserve, DashMapStateStore::default(), clock),
             clock,
             shadow: limit.shadow,
         }
@@ -53,23 +61,34 @@ impl HistoryLimiter {
     /// Charges one request, or tells how long to wait before asking again.
     ///
     /// `half_speed` makes a request cost double: the minute after a cool-down goes slower.
-    pub fn charge(&self, subjects: Subjects, half_speed: bool) -> Result<(), Duration> {
+    /// `settling` requests, which find out what became of a payment, have a part of their own and
+    /// take from the common one when that is used up.
+    pub fn charge(
+        &self,
+        subjects: Subjects,
+        half_speed: bool,
+        settling: bool,
+    ) -> Result<(), Duration> {
+        if settling && Self::charge_in(&self.reserve, self.clock, subjects, half_speed).is_ok() {
+            return Ok(());
+        }
+        Self::charge_in(&self.keyed, self.clock, subjects, half_speed)
+    }
+
+    fn charge_in(
+        keyed: &Keyed,
+        clock: TokioClock,
+        subjects: Subjects,
+        half_speed: bool,
+    ) -> Result<(), Duration> {
         let cost = if half_speed { NonZeroU32::MIN.saturating_add(1) } else { NonZeroU32::MIN };
         let mut wait = Duration::ZERO;
         for subject in subjects.iter() {
-            if let Err(refused) = self.charge_one(&subject, cost) {
-                wait = wait.max(refused.wait_time_from(self.clock.now()));
+            if let Err(refused) = charge_one(keyed, &subject, cost) {
+                wait = wait.max(refused.wait_time_from(clock.now()));
             }
         }
         if wait.is_zero() { Ok(()) } else { Err(wait) }
-    }
-
-    fn charge_one(&self, subject: &Subject, cost: NonZeroU32) -> Result<(), NotUntil<Nanos>> {
-        match self.keyed.check_key_n(subject, cost) {
-            Ok(result) => result,
-            // A burst of one cannot hold a double cost; then a single one has to do.
-            Err(InsufficientCapacity(_)) => self.keyed.check_key(subject),
-        }
     }
 
     /// Whether refusals are only counted.
@@ -79,8 +98,18 @@ impl HistoryLimiter {
 
     /// Forgets subjects whose quota is whole again.
     pub fn tidy(&self) {
-        self.keyed.retain_recent();
-        self.keyed.shrink_to_fit();
+        for keyed in [&self.keyed, &self.reserve] {
+            keyed.retain_recent();
+            keyed.shrink_to_fit();
+        }
+    }
+}
+
+fn charge_one(keyed: &Keyed, subject: &Subject, cost: NonZeroU32) -> Result<(), NotUntil<Nanos>> {
+    match keyed.check_key_n(subject, cost) {
+        Ok(result) => result,
+        // A burst of one cannot hold a double cost; then a single one has to do.
+        Err(InsufficientCapacity(_)) => keyed.check_key(subject),
     }
 }
 
@@ -110,8 +139,10 @@ mod tests {
                 for gap in gaps {
                     tokio::time::advance(Duration::from_millis(gap)).await;
                     for _ in 0..8 {
-                        if limiter.charge(subject, false).is_ok() {
-                            sent.push_back(Instant::now());
+                        for settling in [false, true] {
+                            if limiter.charge(subject, false, settling).is_ok() {
+                                sent.push_back(Instant::now());
+                            }
                         }
                     }
                     while sent.front().is_some_and(|at| at.elapsed() >= Duration::from_secs(60)) {
@@ -124,10 +155,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn callers_cannot_use_up_the_reserve() {
+        let limiter = HistoryLimiter::new(&Config::default().limit);
+        let subject = wallet("79990000001");
+        while limiter.charge(subject, false, false).is_ok() {}
+        assert!(limiter.charge(subject, false, true).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn another_wallet_is_not_affected() {
         let limiter = HistoryLimiter::new(&Config::default().limit);
-        while limiter.charge(wallet("79990000001"), false).is_ok() {}
-        assert!(limiter.charge(wallet("79990000002"), false).is_ok());
+        while limiter.charge(wallet("79990000001"), false, false).is_ok() {}
+        assert!(limiter.charge(wallet("79990000002"), false, false).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
@@ -135,12 +174,12 @@ mod tests {
         let limiter = HistoryLimiter::new(&Config::default().limit);
         let subject = wallet("79990000001");
         let wait = loop {
-            if let Err(wait) = limiter.charge(subject, false) {
+            if let Err(wait) = limiter.charge(subject, false, false) {
                 break wait;
             }
         };
         assert!(wait <= Duration::from_secs(1), "{wait:?}");
         tokio::time::advance(wait).await;
-        assert!(limiter.charge(subject, false).is_ok());
+        assert!(limiter.charge(subject, false, false).is_ok());
     }
 }

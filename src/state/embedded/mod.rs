@@ -29,6 +29,8 @@ use redb::Database;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+pub use self::mark::sync_folder;
+
 use self::fault::Fault;
 use self::files::{Files, Opener};
 use self::shared::Shared;

@@ -70,7 +70,7 @@ impl<'t> Tables<'t> {
         self.records.insert(&*key, &*record.encode())?;
         self.owners.insert(&*keys::by_owner(&record, &key), &[][..])?;
         self.due.insert(&*keys::by_due(rules::due(&record), &key), &[][..])?;
-        if record.state.is_unsettled() {
+        if record.is_watched() {
             self.unsettled.insert(&*keys::by_age(&record, &key), &[][..])?;
         }
         self.changed = true;
@@ -95,7 +95,7 @@ impl<'t> Tables<'t> {
     fn put(&mut self, key: &[u8], record: &Record) -> Result<(), Fault> {
         self.records.insert(key, &*record.encode())?;
         let by_age = keys::by_age(record, key);
-        if record.state.is_unsettled() {
+        if record.is_watched() {
             self.unsettled.insert(&*by_age, &[][..])?;
         } else {
             self.unsettled.remove(&*by_age)?;
@@ -159,7 +159,7 @@ pub fn check(database: &Database) -> Result<(), Fault> {
     }
     for place in readable(database, UNSETTLED)?.iter()? {
         let record = at_place(&records, place?.0.value())?;
-        if !record.state.is_unsettled() {
+        if !record.is_watched() {
             return Err(Fault::damaged("the tables disagree about an entry's state"));
         }
     }

@@ -3,11 +3,10 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::error::code::Code;
+use crate::error::code::{Code, payment_error};
 use crate::error::{Error, Undocumented};
 use crate::money::{Amount, Number, Text, maybe_money};
 use crate::operation::Seen;
-use crate::pb::r#type::v1 as types;
 use crate::pb::wallet::v1 as pb;
 
 const STATUSES: &[(&str, pb::TransactionStatus)] = &[
@@ -296,23 +295,6 @@ impl Features {
             greeting_card_attached: greeting_card_attached.or(flat.greeting_card_attached),
         })
     }
-}
-
-/// Why a transaction failed; `None` for no code and for code 0, which means it did not.
-fn payment_error(code_raw: &str, text: Option<&str>) -> Option<types::PaymentError> {
-    let number = Code::number_in(code_raw);
-    if code_raw.is_empty() || number == Some(0) {
-        return None;
-    }
-    let known = number.and_then(Code::find);
-    let message_ru = text.or(known.map(|code| code.message_ru)).unwrap_or_default();
-    let category = known.map_or(types::ErrorCategory::Unspecified, |code| code.category);
-    Some(types::PaymentError {
-        code: number.unwrap_or_default(),
-        code_raw: code_raw.to_owned(),
-        category: category.into(),
-        message_ru: message_ru.to_owned(),
-    })
 }
 
 fn text(text: Option<Text<'_>>) -> Option<String> {

@@ -1,0 +1,448 @@
+//! A call of a method that pays: from the request to an entry of the ledger that answers it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::attempt::Attempt;
+use super::desk::{Outcome, Seat, Turn};
+use super::{now_ms, show, unavailable, watch};
+use crate::call::{Context, Inbound};
+use crate::credentials::{Credential, Kind, Wallet};
+use crate::edge::{Outbound, frame};
+use crate::error::{Error, Sent, reason};
+use crate::gateway::{Gateway, route};
+use crate::ledger::{Insert, Key, Lease, Record, Replace, State};
+use crate::order::{Found, Order, Payment, Preparation};
+use crate::pb::wallet::v1 as pb;
+use crate::policy::Access;
+
+/// How long a reserved entry is left alone before it is marked as being sent.
+const RESERVED_FOR: Duration = Duration::from_secs(30);
+/// When the history is looked at for a payment that was in doubt before, in units of
+/// `payments.look_first`: at once, and again while the caller waits.
+const LOOKS_AGAIN: [u32; 3] = [0, 3, 8];
+/// How often a payment of another process is looked at.
+const OTHERS_PAUSE: Duration = Duration::from_millis(200);
+
+/// A checked request and everything that belongs to it.
+struct Wanted<P: Payment> {
+    cx: Arc<Context>,
+    request: P,
+    order: Order,
+    key: Key,
+    mac: [u8; 32],
+    wallet: Wallet,
+}
+
+impl Gateway {
+    /// Answers a method that pays.
+    ///
+    /// # Errors
+    /// As the error table says; `upstreamSent` tells whether anything left.
+    pub async fn pay<P: Payment>(self: Arc<Self>, call: Inbound) -> Result<Outbound, Error> {
+        let (headers, cx, request) = self.read::<P>(call).await?;
+        let payment = self.paid(Arc::new(cx), request).await?;
+        let frame = frame::encode(&P::respond(payment));
+        Ok(frame::reply(self.compression(&headers), frame))
+    }
+
+    async fn paid<P: Payment>(
+        self: &Arc<Self>,
+        cx: Arc<Context>,
+        request: P,
+    ) -> Result<pb::Payment, Error> {
+        let wallet = self.paying_wallet(&cx, request.wallet(), Proof::NotNeeded).await?;
+        let order = request.order(&wallet).map_err(|error| error.sent(Sent::No))?;
+        if request.validate_only() {
+            return self.validated(&cx, &request, &order, &wallet).await;
+        }
+        let payments = self.payments();
+        payments.health().map_err(|error| unavailable(&error))?;
+        let key = Key::new(payments.key.owner(&wallet), P::KIND, order.id.clone());
+        let mac = payments.key.content(order.content.as_bytes());
+        let wanted = Wanted { cx, request, order, key, mac, wallet };
+        loop {
+            match payments.desk.enter(&wanted.key) {
+                Turn::Lead(seat) => return self.lead(wanted, seat).await,
+                Turn::Wait(mut waiting) => {
+                    self.same_content(&wanted).await?;
+                    let told = tokio::time::timeout_at(wanted.cx.deadline, waiting.outcome()).await;
+                    match told {
+                        Ok(Some(outcome)) => return wanted.replayed(outcome),
+                        // The turn is free again.
+                        Ok(None) => {}
+                        Err(_) => return Err(show::in_progress(&wanted.order.id)),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Refuses at once what can never join the payment that is under way.
+    async fn same_content<P: Payment>(&self, wanted: &Wanted<P>) -> Result<(), Error> {
+        let found = self.payments().store.get(&wanted.key).await.map_err(|error| unavailable(&error))?;
+        match found {
+            Some(record) if wanted.is_other(&record) => Err(show::reused(&record)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Works on the payment, as the only one in this process.
+    async fn lead<P: Payment>(
+        self: &Arc<Self>,
+        wanted: Wanted<P>,
+        seat: Seat,
+    ) -> Result<pb::Payment, Error> {
+        let payments = self.payments();
+        let mut found =
+            payments.store.get(&wanted.key).await.map_err(|error| unavailable(&error))?;
+        loop {
+            let Some(record) = found else {
+                match self.reserve(&wanted, None).await? {
+                    Reserved::Ours(ready) => return self.attempt(wanted, seat, *ready).await,
+                    Reserved::Taken(record) => found = Some(*record),
+                }
+                continue;
+            };
+            if wanted.is_other(&record) {
+                return Err(show::reused(&record));
+            }
+            let again = match record.state {
+                State::NotSent => true,
+                State::NotExecuted => wanted.request.reattempt(),
+                _ => false,
+            };
+            if again {
+                match self.reserve(&wanted, Some(record)).await? {
+                    Reserved::Ours(ready) => return self.attempt(wanted, seat, *ready).await,
+                    Reserved::Taken(record) => found = Some(*record),
+                }
+                continue;
+            }
+            found = Some(match record.state {
+                State::Reserved | State::Sending => {
+                    // The seat is ours, so no task of this process has it.
+                    if self.is_abandoned(&record) {
+                        watch::recover(payments, record).await.map_err(|error| unavailable(&error))?
+                    } else {
+                        self.others(&wanted, record).await?
+                    }
+                }
+                State::Uncertain => {
+                    wanted.cx.journal.set_replayed();
+                    let record = self.doubtful(&wanted.cx, &wanted.wallet, record).await;
+                    seat.publish(Ok(record.clone()));
+                    return show::answer(&record);
+                }
+                _ => {
+                    seat.publish(Ok(record.clone()));
+                    return wanted.replayed(Ok(record));
+                }
+            });
+        }
+    }
+
+    /// Whether an entry says that somebody works on it who does not, when its seat is ours.
+    fn is_abandoned(&self, record: &Record) -> bool {
+        let payments = self.payments();
+        match record.lease {
+            Some(lease) if payments.store.is_shared() && lease.owner != payments.process => {
+                lease.until_ms < now_ms()
+            }
+            _ => true,
+        }
+    }
+
+    /// Waits for a payment of another process.
+    async fn others<P: Payment>(&self, wanted: &Wanted<P>, record: Record) -> Result<Record, Error> {
+        if Instant::now() + OTHERS_PAUSE > wanted.cx.deadline {
+            return Err(show::in_progress(&wanted.order.id));
+        }
+        tokio::time::sleep(OTHERS_PAUSE).await;
+        let found = self.payments().store.get(&record.key).await;
+        Ok(found.map_err(|error| unavailable(&error))?.unwrap_or(record))
+    }
+
+    /// Looks again for a payment that was in doubt before.
+    pub(super) async fn doubtful(
+        self: &Arc<Self>,
+        cx: &Context,
+        wallet: &Wallet,
+        mut record: Record,
+    ) -> Record {
+        let start = Instant::now();
+        if cx.credential.as_deref().is_some_and(|of| !watch::may_look(of)) {
+            return record;
+        }
+        for after in LOOKS_AGAIN {
+            let at = start + self.payments().settings.look_first * after;
+            if at >= cx.deadline {
+                break;
+            }
+            tokio::time::sleep_until(at).await;
+            let looking = cx.settling(cx.credential.clone(), cx.deadline);
+            match self.look(&looking, wallet, record.clone(), at).await {
+                Ok(settled) => record = settled,
+                Err(error) if *error.reason() == reason::DEADLINE_EXCEEDED => break,
+                Err(error) => tracing::info!(
+                    payment = &*record.key.id,
+                    reason = error.reason().name,
+                    "the history could not be asked for a payment"
+                ),
+            }
+            if record.state != State::Uncertain {
+                break;
+            }
+        }
+        record
+    }
+
+    /// Asks what must be known first, and takes the id in the ledger.
+    async fn reserve<P: Payment>(
+        &self,
+        wanted: &Wanted<P>,
+        before: Option<Record>,
+    ) -> Result<Reserved, Error> {
+        let Wanted { cx, request, order, wallet, .. } = wanted;
+        let known = before.as_ref().map(|record| record.provider.clone()).filter(|of| !of.is_empty());
+        let credential = self.usable(cx.credential.as_ref()).await?;
+        let found = self.prepared(cx, request, order.provider.as_deref().or(known.as_deref())).await?;
+        let unsent = |error: Error| error.sent(Sent::No);
+        let sending = request.sending(wallet, order, &found).map_err(unsent)?;
+        let target = sending.call.target(sending.route, Some(wallet)).map_err(unsent)?;
+        let ready = |record| {
+            Reserved::Ours(Box::new(Ready {
+                record,
+                route: sending.route,
+                target,
+                body: sending.call.body().cloned(),
+                credential,
+            }))
+        };
+        // What was asked first took its part of the time.
+        let left = cx.deadline.saturating_duration_since(Instant::now());
+        if left < self.money_min() / 2 {
+            return Err(unsent(Error::new(&reason::DEADLINE_TOO_SHORT)));
+        }
+        let payments = self.payments();
+        let now = now_ms();
+        let until_ms = now.saturating_add(super::millis(RESERVED_FOR));
+        let lease = Some(Lease { owner: payments.process, until_ms });
+        let fresh = Record::reserved(
+            wanted.key.clone(),
+            wanted.mac,
+            sending.provider.clone(),
+            sending.amount.clone(),
+            now,
+        );
+        let Some(before) = before else {
+            let fresh = Record { lease, ..fresh };
+            return match payments.store.insert(fresh).await {
+                Ok(Insert::Inserted(record)) => Ok(ready(record)),
+                Ok(Insert::Exists(record)) => Ok(Reserved::Taken(Box::new(record))),
+                Err(error) => Err(unavailable(&error)),
+            };
+        };
+        let mut next = Record {
+            lease,
+            attempt: before.attempt.saturating_add(1),
+            created_ms: before.created_ms,
+            sent_ms: before.sent_ms,
+            ..fresh
+        };
+        match payments.store.replace(before.version, next.clone()).await {
+            Ok(Replace::Done(version)) => {
+                next.version = version;
+                payments.watchlist.note(&next, Some((wallet, cx.credential.as_ref())));
+                Ok(ready(next))
+            }
+            Ok(Replace::Changed(record)) => Ok(Reserved::Taken(Box::new(record))),
+            Err(error) => Err(unavailable(&error)),
+        }
+    }
+
+    /// Starts the attempt and waits for it as long as the caller does.
+    async fn attempt<P: Payment>(
+        self: &Arc<Self>,
+        wanted: Wanted<P>,
+        seat: Seat,
+        ready: Ready,
+    ) -> Result<pb::Payment, Error> {
+        let Wanted { cx, wallet, .. } = wanted;
+        let Ready { record, route, target, body, credential } = ready;
+        let mut waiting = seat.listen();
+        let now = Instant::now();
+        let deadline = cx.deadline;
+        let settings = &self.payments().settings;
+        let part = settings.send_percent.of_duration(deadline.saturating_duration_since(now));
+        let attempt = Attempt {
+            cx,
+            credential,
+            seat,
+            wallet,
+            record: record.clone(),
+            route,
+            target,
+            body,
+            taken: P::taken,
+            send_until: now + part.min(settings.send_max),
+        };
+        let running = attempt.run(Arc::clone(self));
+        drop(self.payments().tasks.spawn(running));
+        match tokio::time::timeout_at(deadline, waiting.outcome()).await {
+            Ok(Some(Ok(record))) => show::answer(&record),
+            Ok(Some(Err(error))) => Err(error),
+            // It died in a way it should not; the entry says how far it came.
+            Ok(None) | Err(_) => Err(show::unknown(&record)),
+        }
+    }
+
+    /// Asks what must be known before the order can be sent.
+    async fn prepared<P: Payment>(
+        &self,
+        cx: &Context,
+        request: &P,
+        provider: Option<&str>,
+    ) -> Result<Found, Error> {
+        let known = provider.map(str::to_owned);
+        let Some(Preparation { policy, call, read }) = request.preparation(provider) else {
+            return Ok(Found { provider: known, ..Found::default() });
+        };
+        let asked = async {
+            let body =
+                self.ask(cx, route(policy)?, policy.class, &call, None, cx.deadline).await?;
+            read(&body)
+        };
+        // Whatever it was, the payment itself has not been sent.
+        let mut found = asked.await.map_err(|error| error.sent(Sent::No))?;
+        found.provider = known.or(found.provider);
+        Ok(found)
+    }
+
+    /// What `validate_only` answers: everything was checked, nothing was written.
+    async fn validated<P: Payment>(
+        &self,
+        cx: &Context,
+        request: &P,
+        order: &Order,
+        wallet: &Wallet,
+    ) -> Result<pb::Payment, Error> {
+        let unsent = |error: Error| error.sent(Sent::No);
+        let found = self.prepared(cx, request, order.provider.as_deref()).await?;
+        let sending = request.sending(wallet, order, &found).map_err(unsent)?;
+        let commission = match request.quote(order, &found) {
+            Some(question) => {
+                let route = route(<pb::QuoteCommissionRequest as crate::operation::Operation>::POLICY)?;
+                let answer = self.aside(cx, route, &question, None).await.map_err(unsent)?;
+                answer.commission_quote.and_then(|quote| quote.commission)
+            }
+            None => None,
+        };
+        let key = Key::new("", P::KIND, order.id.clone());
+        let record = Record::reserved(key, [0; 32], sending.provider, sending.amount, 0);
+        Ok(pb::Payment {
+            state: pb::PaymentState::Unspecified.into(),
+            attempt_count: 0,
+            create_time: None,
+            commission,
+            ..show::payment(&record)
+        })
+    }
+
+    /// The wallet that pays: the credential's own, which a request may name but not change.
+    ///
+    /// Everything depends on one payment having one key, so the number QIWI gives to the token goes
+    /// above the one a request states; that counts only where the token may not ask.
+    pub(super) async fn paying_wallet(
+        &self,
+        cx: &Context,
+        named: &str,
+        proof: Proof,
+    ) -> Result<Wallet, Error> {
+        let named = match named {
+            "" => None,
+            text => Some(Wallet::parse(text).ok_or_else(|| {
+                Error::invalid("wallet", "Give the wallet number as 10 to 15 digits.").sent(Sent::No)
+            })?),
+        };
+        let own = match self.own_wallet(cx).await {
+            Ok(own) => Some(own),
+            Err(error) if *error.reason() == reason::WALLET_UNKNOWN => None,
+            // A P2P key is no wallet token: only paying with it tells whether it is good.
+            Err(error)
+                if *error.reason() == reason::TOKEN_REJECTED
+                    && proof == Proof::NotNeeded
+                    && may_be_p2p(cx) =>
+            {
+                None
+            }
+            Err(error) => return Err(error.sent(Sent::No)),
+        };
+        match (own, named) {
+            (Some(own), Some(named)) if own != named => Err(Error::invalid(
+                "wallet",
+                "Leave it empty or name the wallet of the credential: it belongs to another one.",
+            )
+            .sent(Sent::No)),
+            (Some(own), _) => Ok(own),
+            (None, Some(named)) if proof == Proof::NotNeeded => Ok(named),
+            (None, _) => Err(Error::new(&reason::WALLET_UNKNOWN)
+                .field(
+                    "wallet",
+                    "Use a credential whose wallet is configured, or a token that may read the \
+                     profile: nothing else proves whose payments these are.",
+                )
+                .sent(Sent::No)),
+        }
+    }
+}
+
+/// Whether a wallet that a request only claims is good enough. To pay it is: QIWI takes the money from
+/// the token's wallet, whatever was claimed. To see payments it is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proof {
+    Needed,
+    NotNeeded,
+}
+
+fn may_be_p2p(cx: &Context) -> bool {
+    let kind = cx.credential.as_ref().and_then(|credential| credential.kind);
+    matches!(kind, None | Some(Kind::P2p))
+        && matches!(cx.method.policy.access, Access::P2pOrWallet { .. })
+}
+
+/// What became of taking an id.
+enum Reserved {
+    /// It is ours, and this is to be sent.
+    Ours(Box<Ready>),
+    /// Somebody was faster.
+    Taken(Box<Record>),
+}
+
+struct Ready {
+    record: Record,
+    route: &'static crate::policy::Route,
+    target: String,
+    body: Option<(bytes::Bytes, &'static str)>,
+    credential: Option<Arc<Credential>>,
+}
+
+impl<P: Payment> Wanted<P> {
+    /// Whether an entry belongs to something else. One that was certainly never sent binds nobody.
+    fn is_other(&self, record: &Record) -> bool {
+        let free = record.state == State::NotSent && record.attempt == 0;
+        record.body_mac != self.mac && !free
+    }
+
+    /// Answers with what came of an earlier call.
+    fn replayed(&self, outcome: Outcome) -> Result<pb::Payment, Error> {
+        let record = outcome?;
+        if self.is_other(&record) {
+            return Err(show::reused(&record));
+        }
+        self.cx.journal.set_replayed();
+        show::answer(&record)
+    }
+}

@@ -1,0 +1,144 @@
+//! What an attempt says about the money.
+//!
+//! Three outcomes are certain: QIWI took the payment, it refused it with a word that leaves no doubt,
+//! or the request never left. Everything else is doubt, however unlikely a payment is: answers of
+//! proxies, technical codes, 5xx and 423 have all been seen after the money was gone.
+
+use crate::error::reason::{self, Reason};
+use crate::error::{Error, Sent};
+use crate::order::Taken;
+
+/// What an attempt came to.
+#[derive(Debug)]
+pub enum Verdict {
+    /// QIWI took it.
+    Taken(Taken),
+    /// QIWI refused it and executed nothing.
+    Refused(Error),
+    /// It is as if it had not been sent: it never left, or QIWI did not accept the token.
+    NotSent(Error),
+    /// Nobody knows.
+    Unclear {
+        /// What was heard.
+        error: Error,
+        /// Whether QIWI itself answered with a code, so that it is done with the request.
+        answered: bool,
+    },
+}
+
+impl Verdict {
+    /// What a failed attempt came to.
+    pub fn of(error: Error) -> Self {
+        let reason = error.reason();
+        if error.was_sent() == Some(Sent::No) || NO_RIGHT.contains(&reason) {
+            return Self::NotSent(error);
+        }
+        let status = error.upstream_status();
+        let coded = error.code_of_upstream().is_some();
+        // A proxy can say 400 or 4xx as well; QIWI says why.
+        let said = coded && SAID.contains(&reason) && status.is_some_and(|status| status < 500);
+        if DEFINITE.contains(&reason) || said || status == Some(404) {
+            return Self::Refused(error);
+        }
+        Self::Unclear { answered: coded, error }
+    }
+}
+
+/// QIWI looked at the token and no further.
+static NO_RIGHT: &[&Reason] = &[&reason::TOKEN_REJECTED, &reason::TOKEN_SCOPE_INSUFFICIENT];
+
+/// Reasons that say that nothing was executed.
+static DEFINITE: &[&Reason] = &[
+    &reason::RECIPIENT_INVALID,
+    &reason::CARD_DETAILS_INVALID,
+    &reason::AMOUNT_TOO_SMALL,
+    &reason::AMOUNT_TOO_LARGE,
+    &reason::INSUFFICIENT_FUNDS,
+    &reason::MINIMUM_BALANCE_LIMIT,
+    &reason::WALLET_STATUS_INSUFFICIENT,
+    &reason::RECIPIENT_STATUS_INSUFFICIENT,
+    &reason::WALLET_LIMIT_EXCEEDED,
+    &reason::RECIPIENT_LIMIT_EXCEEDED,
+    &reason::PROVIDER_UNAVAILABLE,
+    &reason::CONFIRMATION_EXPIRED,
+    &reason::PAYMENT_CANCELLED,
+    &reason::RECIPIENT_BANK_DECLINED,
+    // 405, 406 and 415 come before anybody reads the body.
+    &reason::GATEWAY_PROTOCOL_BUG,
+];
+
+/// Reasons that are certain when QIWI's own code stands behind them.
+static SAID: &[&Reason] = &[&reason::UPSTREAM_INVALID_REQUEST, &reason::UPSTREAM_REJECTED];
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic)]
+    use super::*;
+    use crate::policy::Route;
+    use crate::upstream::refusal::refusal;
+
+    fn of(status: u16, body: &str) -> &'static str {
+        name(refusal(&Route::WALLET_READ, status, body.as_bytes(), None))
+    }
+
+    fn name(error: Error) -> &'static str {
+        match Verdict::of(error) {
+            Verdict::Taken(_) => panic!("an error is no success"),
+            Verdict::Refused(_) => "refused",
+            Verdict::NotSent(_) => "not sent",
+            Verdict::Unclear { answered: true, .. } => "answered",
+            Verdict::Unclear { answered: false, .. } => "unclear",
+        }
+    }
+
+    #[test]
+    fn only_certain_words_are_certain() {
+        for (status, body, expected) in [
+            (400, r#"{"code":"QWPRC-220","message":"x"}"#, "refused"),
+            (200, r#"{"code":"QWPRC-5","message":"x"}"#, "refused"),
+            (400, r#"{"errorCode":"validation.error"}"#, "refused"),
+            (404, "", "refused"),
+            (405, "", "refused"),
+            (401, "", "not sent"),
+            (403, "", "not sent"),
+            (400, r#"{"code":"QWPRC-300","message":"x"}"#, "answered"),
+            (400, r#"{"code":"QWPRC-408","message":"x"}"#, "answered"),
+            (400, r#"{"code":"QWPRC-99999","message":"x"}"#, "answered"),
+            // A definite code behind a 5xx is not trusted.
+            (500, r#"{"code":"QWPRC-220","message":"x"}"#, "answered"),
+            (400, "", "unclear"),
+            (400, "<html>", "unclear"),
+            (409, "", "unclear"),
+            (418, "", "unclear"),
+            (423, "", "unclear"),
+            (429, "", "unclear"),
+            (500, "", "unclear"),
+            (503, "busy", "unclear"),
+            (302, "", "unclear"),
+        ] {
+            assert_eq!(of(status, body), expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn what_never_left_was_not_sent_and_what_may_have_is_unclear() {
+        assert_eq!(name(Error::new(&reason::UPSTREAM_UNREACHABLE).sent(Sent::No)), "not sent");
+        assert_eq!(name(Error::new(&reason::UPSTREAM_CIRCUIT_OPEN).sent(Sent::No)), "not sent");
+        assert_eq!(name(Error::new(&reason::UPSTREAM_TIMEOUT).sent(Sent::Unknown)), "unclear");
+        assert_eq!(name(Error::new(&reason::DEADLINE_EXCEEDED).sent(Sent::Unknown)), "unclear");
+        assert_eq!(name(Error::new(&reason::UPSTREAM_MALFORMED).sent(Sent::Yes)), "unclear");
+        // An error that says nothing about sending is doubt as well.
+        assert_eq!(name(Error::new(&reason::GATEWAY_PANIC)), "unclear");
+    }
+
+    #[test]
+    fn every_documented_code_is_refused_or_answered() {
+        for code in crate::error::code::CODES {
+            let body = format!(r#"{{"code":"QWPRC-{}","message":"x"}}"#, code.number);
+            let doubtful =
+                ["UPSTREAM_TECHNICAL", "UPSTREAM_DECLINED", "UPSTREAM_DUPLICATE"];
+            let expected = if doubtful.contains(&code.reason.name) { "answered" } else { "refused" };
+            assert_eq!(of(400, &body), expected, "{}", code.number);
+        }
+    }
+}
