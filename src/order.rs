@@ -120,14 +120,17 @@ impl fmt::Debug for Content {
     }
 }
 
+/// Reads the answer to a question, a 2xx.
+pub type Reading = Box<dyn Fn(&[u8]) -> Result<Found, Error> + Send + Sync>;
+
 /// A question that is asked before an order is sent; it moves no money.
 pub struct Preparation {
     /// The question's row.
     pub policy: &'static Policy,
     /// What is asked.
     pub call: Call,
-    /// Reads the answer, a 2xx.
-    pub read: Box<dyn Fn(&[u8]) -> Result<Found, Error> + Send + Sync>,
+    /// What the answer brings.
+    pub read: Reading,
 }
 
 /// What a preparation brought.

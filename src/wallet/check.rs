@@ -14,22 +14,51 @@ const ID_DIGITS_MAX: usize = 20;
 
 /// What is wrong with a request so far.
 #[derive(Default)]
-pub struct Checks(Vec<(&'static Reason, Cow<'static, str>, &'static str)>);
+pub struct Checks {
+    found: Vec<(&'static Reason, Cow<'static, str>, &'static str)>,
+    /// Path of the message whose fields are looked at, with a dot at its end; empty for the request.
+    within: String,
+}
 
 impl Checks {
+    /// Checks the fields of a message inside the request: they are named `field.…`.
+    pub fn within<T>(&mut self, field: &str, check: impl FnOnce(&mut Self) -> T) -> T {
+        let outside = self.within.len();
+        self.within.push_str(field);
+        self.within.push('.');
+        let checked = check(self);
+        self.within.truncate(outside);
+        checked
+    }
+
+    fn note(&mut self, reason: &'static Reason, field: Cow<'static, str>, what: &'static str) {
+        let field = match self.within.as_str() {
+            "" => field,
+            within => format!("{within}{field}").into(),
+        };
+        self.found.push((reason, field, what));
+    }
+
     /// Notes a broken rule.
     pub fn invalid(&mut self, field: impl Into<Cow<'static, str>>, what: &'static str) {
-        self.0.push((&reason::REQUEST_INVALID, field.into(), what));
+        self.note(&reason::REQUEST_INVALID, field.into(), what);
     }
 
     /// Notes an amount QIWI would not take as it is.
     fn imprecise(&mut self, field: &'static str, what: &'static str) {
-        self.0.push((&reason::AMOUNT_PRECISION, field.into(), what));
+        self.note(&reason::AMOUNT_PRECISION, field.into(), what);
+    }
+
+    /// The id of a payment. A leading zero would not survive QIWI's history, which tells numbers.
+    pub fn payment_id(&mut self, id: &str) {
+        if !(1..=ID_DIGITS_MAX).contains(&id.len()) || !is_digits(id) || id.starts_with('0') {
+            self.invalid("payment_id", "Give an id of your own: 1 to 20 digits, no leading zero.");
+        }
     }
 
     /// A provider's id.
     pub fn provider_id(&mut self, id: &str) {
-        if !(1..=ID_DIGITS_MAX).contains(&id.len()) || !is_digits(id) {
+        if !is_provider_id(id) {
             self.invalid("provider_id", "Give the provider's id, digits only, such as 99.");
         }
     }
@@ -56,12 +85,22 @@ impl Checks {
 
     /// As [`Checks::amount`], in roubles and not optional.
     pub fn roubles(&mut self, money: Option<&Money>) -> Option<Number<'static>> {
+        self.amount_in(&["RUB"], "Give RUB: QIWI takes no other currency here.", money)
+    }
+
+    /// As [`Checks::amount`], in one of these currencies and not optional.
+    pub fn amount_in(
+        &mut self,
+        currencies: &[&str],
+        what: &'static str,
+        money: Option<&Money>,
+    ) -> Option<Number<'static>> {
         let Some(money) = money else {
             self.invalid("amount", "Give the amount of the payment.");
             return None;
         };
-        if money.currency_code != "RUB" {
-            self.imprecise("amount.currency_code", "Give RUB: QIWI takes no other currency here.");
+        if !currencies.contains(&money.currency_code.as_str()) {
+            self.imprecise("amount.currency_code", what);
         }
         self.amount(money)
     }
@@ -72,16 +111,21 @@ impl Checks {
     /// Names everything that was noted, under its reason, or under `REQUEST_INVALID` when there
     /// are several reasons.
     pub fn done(self) -> Result<(), Error> {
-        let Some((first, ..)) = self.0.first() else { return Ok(()) };
-        let alike = self.0.iter().all(|(reason, ..)| reason == first);
+        let Some((first, ..)) = self.found.first() else { return Ok(()) };
+        let alike = self.found.iter().all(|(reason, ..)| reason == first);
         let error = Error::new(if alike { first } else { &reason::REQUEST_INVALID });
-        Err(self.0.into_iter().fold(error, |error, (_, field, what)| error.field(field, what)))
+        Err(self.found.into_iter().fold(error, |error, (_, field, what)| error.field(field, what)))
     }
 }
 
 /// Whether the text has nothing but decimal digits.
 pub fn is_digits(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether the text can be the id of a provider.
+pub fn is_provider_id(text: &str) -> bool {
+    (1..=ID_DIGITS_MAX).contains(&text.len()) && is_digits(text)
 }
 
 /// Whether the text is a UUID in its usual form, with hyphens.
@@ -133,6 +177,46 @@ mod tests {
         let shown = format!("{error:?}");
         for field in ["provider_id", "account", "amount.currency_code", "\"amount\""] {
             assert!(shown.contains(field), "{field} in {shown}");
+        }
+    }
+
+    #[test]
+    fn fields_inside_messages_have_their_whole_path() {
+        let mut checks = Checks::default();
+        checks.within("payment", |checks| {
+            checks.roubles(Some(&money(0, 0)));
+            checks.within("card", |checks| checks.provider_id("x"));
+            checks.invalid("destination", "Give one.");
+        });
+        checks.payment_id("01");
+        let shown = format!("{:?}", checks.done().unwrap_err());
+        for field in [
+            "\"payment.amount\"",
+            "\"payment.card.provider_id\"",
+            "\"payment.destination\"",
+            "\"payment_id\"",
+        ] {
+            assert!(shown.contains(field), "{field} in {shown}");
+        }
+    }
+
+    #[test]
+    fn payment_ids_have_one_spelling() {
+        let longest = "9".repeat(20);
+        for (id, good) in [
+            ("1", true),
+            (longest.as_str(), true),
+            ("", false),
+            ("0", false),
+            ("01", false),
+            ("+1", false),
+            ("1 ", false),
+            ("999999999999999999999", false),
+            ("١", false),
+        ] {
+            let mut checks = Checks::default();
+            checks.payment_id(id);
+            assert_eq!(checks.done().is_ok(), good, "{id:?}");
         }
     }
 

@@ -1,5 +1,5 @@
 //! Invoices addressed to a wallet: the REST side of `proto/qiwi/wallet/v1/invoice.proto`. Here is
-//! the list (catalogue W-INV-5); rejecting one and making keys have files of their own.
+//! the list (catalogue W-INV-5); paying or rejecting one and making keys have files of their own.
 
 use serde::Deserialize;
 
@@ -14,6 +14,7 @@ use crate::policy::{Access, Area, Class, Lifetime, Policy, Route, Shape};
 use crate::time;
 
 mod keys;
+mod pay;
 mod reject;
 
 const STATUSES: &[(&str, pb::InvoiceStatus)] = &[("READY_FOR_PAY", pb::InvoiceStatus::ReadyForPay)];

@@ -14,6 +14,7 @@ use crate::time::Range;
 use crate::wallet::check::{Checks, is_digits};
 use crate::wallet::file::{self, Kind};
 
+mod buy;
 mod card;
 mod change;
 mod details;

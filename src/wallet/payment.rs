@@ -1,5 +1,21 @@
-//! What a payment costs: the REST side of `proto/qiwi/wallet/v1/payment.proto` (catalogue W-PAY-1,
-//! W-PAY-6). Both calls send nothing anywhere but questions.
+//! Payments: the REST side of `proto/qiwi/wallet/v1/payment.proto`. Here is what a payment costs
+//! (catalogue W-PAY-1, W-PAY-6), two calls that send nothing anywhere but questions. Payments
+//! themselves stand in [`create`], and each kind of destination has its own part of it.
+
+mod bank;
+mod card;
+pub mod create;
+mod destination;
+mod kazakhstan;
+mod phone;
+mod provider;
+mod requisites;
+pub(crate) mod terms;
+#[cfg(test)]
+pub(crate) mod testing;
+mod wallet;
+
+pub use destination::DESTINATIONS;
 
 use serde::{Deserialize, Serialize};
 

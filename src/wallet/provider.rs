@@ -7,6 +7,7 @@ pub mod legacy;
 pub mod tariff;
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::check::{Checks, is_digits};
 use crate::credentials::Scopes;
@@ -75,7 +76,7 @@ const CARD_DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
 /// The card number goes out with a blank after so many digits.
 const CARD_GROUP: usize = 4;
 /// The element of W-PAY-10 that names the provider.
-const PROVIDER_ELEMENT: &str = "termsId";
+pub(crate) const PROVIDER_ELEMENT: &str = "termsId";
 
 impl Operation for pb::SearchProvidersRequest {
     const POLICY: &'static Policy = &SEARCH;
@@ -129,18 +130,8 @@ impl Operation for pb::ResolveMobileProviderRequest {
         reply: Operators<'_>,
         seen: &mut Seen<'_>,
     ) -> Result<Self::Response, Undocumented> {
-        let Operators { operators } = reply;
-        // An operator without an id cannot be paid.
-        let operators = operators.into_iter().flatten().filter_map(|operator| {
-            let Operator { id, short_name, logo_url } = operator;
-            Some(pb::MobileProvider {
-                provider_id: id?.into_string(),
-                short_name: short_name.map(Text::into_string),
-                logo_url: logo_url.map(Text::into_string),
-            })
-        });
         Ok(pb::ResolveMobileProviderResponse {
-            mobile_providers: operators.collect(),
+            mobile_providers: reply.into_proto(),
             fetch_time: Some(seen.fetch_time),
         })
     }
@@ -152,15 +143,7 @@ impl Operation for pb::ResolveCardProviderRequest {
     type Response = pb::ResolveCardProviderResponse;
 
     fn ask(&self, _: &Asking<'_>) -> Result<Call, Error> {
-        let digits = card_digits(&self.card_number)?;
-        let mut account = String::with_capacity(digits.len() + digits.len() / CARD_GROUP);
-        for (index, digit) in digits.chars().enumerate() {
-            if index > 0 && index % CARD_GROUP == 0 {
-                account.push(' ');
-            }
-            account.push(digit);
-        }
-        Ok(Call::new().json(&CardBody { account }))
+        Ok(card_question(&card_digits(&self.card_number)?))
     }
 
     fn answer(
@@ -168,15 +151,11 @@ impl Operation for pb::ResolveCardProviderRequest {
         reply: Elements<'_>,
         seen: &mut Seen<'_>,
     ) -> Result<Self::Response, Undocumented> {
+        let provider_id = reply.value(PROVIDER_ELEMENT).map(str::to_owned);
         let Elements { elements } = reply;
-        let elements: Vec<_> = elements.into_iter().flatten().map(Into::into).collect();
-        let provider_id = elements
-            .iter()
-            .find(|element: &&pb::CardProviderElement| element.name == PROVIDER_ELEMENT)
-            .and_then(|element| element.value.clone());
+        let elements = elements.into_iter().flatten().map(Into::into).collect();
         Ok(pb::ResolveCardProviderResponse {
             card_provider: provider_id
-                .filter(|id| !id.is_empty())
                 .map(|provider_id| pb::CardProvider { provider_id, elements }),
             fetch_time: Some(seen.fetch_time),
         })
@@ -187,9 +166,23 @@ impl Operation for pb::ResolveCardProviderRequest {
     }
 }
 
+/// The question W-PAY-10 about a card, whose number is digits only.
+pub(crate) fn card_question(digits: &str) -> Call {
+    // With its whole capacity at once: growing would leave copies behind.
+    let mut account = Zeroizing::new(String::with_capacity(2 * digits.len()));
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && index % CARD_GROUP == 0 {
+            account.push(' ');
+        }
+        account.push(digit);
+    }
+    Call::new().json(&CardBody { account: &account })
+}
+
 /// The digits of a full card number.
-fn card_digits(card_number: &str) -> Result<String, Error> {
-    let digits: String = card_number.chars().filter(|c| *c != ' ').collect();
+fn card_digits(card_number: &str) -> Result<Zeroizing<String>, Error> {
+    let mut digits = Zeroizing::new(String::with_capacity(card_number.len()));
+    digits.extend(card_number.chars().filter(|c| *c != ' '));
     if !CARD_DIGITS.contains(&digits.len()) || !is_digits(&digits) {
         return Err(Error::invalid(
             "card_number",
@@ -201,8 +194,8 @@ fn card_digits(card_number: &str) -> Result<String, Error> {
 
 /// The body of W-PAY-10.
 #[derive(Serialize)]
-struct CardBody {
-    account: String,
+struct CardBody<'a> {
+    account: &'a str,
 }
 
 /// The answer of W-PAY-20.
@@ -285,6 +278,31 @@ struct Element<'a> {
     name: Option<Text<'a>>,
     #[serde(borrow, default)]
     value: Option<Text<'a>>,
+}
+
+impl Operators<'_> {
+    /// The operators that can be paid: those with an id.
+    pub(crate) fn into_proto(self) -> Vec<pb::MobileProvider> {
+        let operators = self.operators.into_iter().flatten().filter_map(|operator| {
+            let Operator { id, short_name, logo_url } = operator;
+            Some(pb::MobileProvider {
+                provider_id: id?.into_string(),
+                short_name: short_name.map(Text::into_string),
+                logo_url: logo_url.map(Text::into_string),
+            })
+        });
+        operators.collect()
+    }
+}
+
+impl Elements<'_> {
+    /// The value of the first element of a name, unless it is empty.
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
+        let named =
+            |element: &&Element<'_>| element.name.as_ref().is_some_and(|of| of.as_str() == name);
+        let found = self.elements.iter().flatten().find(named)?;
+        found.value.as_ref().map(Text::as_str).filter(|value| !value.is_empty())
+    }
 }
 
 impl Item<'_> {
