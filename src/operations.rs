@@ -117,6 +117,7 @@ fn table() -> Vec<Row> {
         unary::<wallet::SendReceiptRequest>(),
         // Payments
         unary::<wallet::QuoteCommissionRequest>(),
+        payment::<wallet::CreatePaymentRequest>(),
         (&rpc::GET, |gateway, call| Box::pin(gateway.get_payment(call))),
         (&rpc::LIST, |gateway, call| Box::pin(gateway.list_payments(call))),
         unary::<wallet::ListExchangeRatesRequest>(),
@@ -132,6 +133,7 @@ fn table() -> Vec<Row> {
         // Invoices
         unary::<wallet::ListInvoicesRequest>(),
         unary::<wallet::RejectInvoiceRequest>(),
+        payment::<wallet::PayInvoiceRequest>(),
         unary::<wallet::CreateP2pKeysRequest>(),
         // Webhooks
         unary::<wallet::GetActiveWebhookRequest>(),
@@ -141,6 +143,8 @@ fn table() -> Vec<Row> {
         unary::<wallet::RotateWebhookKeyRequest>(),
         unary::<wallet::SendTestNotificationRequest>(),
         // Master cards
+        payment::<wallet::BuyPackageRequest>(),
+        payment::<wallet::BuyCardRequest>(),
         unary::<wallet::ListCardsRequest>(),
         download::<wallet::DownloadCardStatementRequest>(),
         unary::<wallet::CreateCardOrderRequest>(),
