@@ -74,3 +74,6 @@ mod behaviour {
     /// Spans, metrics and summary lines of a call.
     mod telemetry;
 }
+
+/// Money: paid at most once, and told truly, whatever fails.
+mod money;

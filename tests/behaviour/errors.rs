@@ -554,6 +554,7 @@ fn every_reason_is_written_for_the_decoders_of_other_languages() {
     let about = About {
         api: Some("wallet"),
         operation: Some("QuoteCommission"),
+        money: false,
         request_id: "0192f0c1-7d2b-7c3a-9e54-6f1d2b3c4d5e",
         trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736"),
     };
