@@ -475,6 +475,12 @@ mod tests {
     }
 
     #[test]
+    fn a_call_shows_nothing_of_itself() {
+        let call = Call::new().path("id", "4111").query("phone", "4111").form(&[("card", "4111")]);
+        assert_eq!(format!("{call:?}"), "Call { .. }");
+    }
+
+    #[test]
     fn an_unfilled_template_is_an_error_not_a_request() {
         assert!(Call::new().target(&ROUTE, None).is_err());
     }

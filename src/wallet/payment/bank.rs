@@ -66,7 +66,7 @@ fn account_type<'a>(
     }
 }
 
-/// Nine digits, where there is something.
+/// Checks the code of a bank, BIC.
 pub(super) fn bic(field: &'static str, bic: &str, checks: &mut Checks) {
     if bic.len() != 9 || !is_digits(bic) {
         checks.invalid(field, "Give the code of the bank, BIC: 9 digits.");
