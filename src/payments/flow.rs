@@ -11,6 +11,7 @@ use super::{now_ms, show, unavailable, watch};
 use crate::call::{Context, Inbound};
 use crate::credentials::{Credential, Kind, Wallet};
 use crate::edge::{Outbound, frame};
+use crate::error::reason::Reason;
 use crate::error::{Error, Sent, reason};
 use crate::gateway::{Gateway, route};
 use crate::ledger::{Insert, Key, Lease, Record, Replace, State};
@@ -25,6 +26,13 @@ const RESERVED_FOR: Duration = Duration::from_secs(30);
 const LOOKS_AGAIN: [u32; 3] = [0, 3, 8];
 /// How often a payment of another process is looked at.
 const OTHERS_PAUSE: Duration = Duration::from_millis(200);
+
+/// What QIWI answers where it quotes no commission.
+static NO_QUOTE: &[&Reason] = &[
+    &reason::PROVIDER_NOT_FOUND,
+    &reason::UPSTREAM_INVALID_REQUEST,
+    &reason::UPSTREAM_REJECTED,
+];
 
 /// A checked request and everything that belongs to it.
 struct Wanted<P: Payment> {
@@ -335,8 +343,12 @@ impl Gateway {
         let commission = match request.quote(order, &found) {
             Some(question) => {
                 let route = route(<pb::QuoteCommissionRequest as crate::operation::Operation>::POLICY)?;
-                let answer = self.aside(cx, route, &question, None).await.map_err(unsent)?;
-                answer.commission_quote.and_then(|quote| quote.commission)
+                match self.aside(cx, route, &question, None).await {
+                    Ok(answer) => answer.commission_quote.and_then(|quote| quote.commission),
+                    // The documents leave open for which providers QIWI quotes.
+                    Err(error) if NO_QUOTE.contains(&error.reason()) => None,
+                    Err(error) => return Err(unsent(error)),
+                }
             }
             None => None,
         };
