@@ -3,7 +3,7 @@
 //! An area file holds three things: the rows of its methods, the JSON QIWI sends, and the mapping
 //! between that and the messages. It does no IO.
 
-mod check;
+pub(crate) mod check;
 mod rejected;
 mod secret;
 
