@@ -82,5 +82,6 @@ fn is_open(error: &Error, look: &'static Route) -> bool {
         &reason::RATE_LIMITED_UPSTREAM,
         missing(look).reason(),
     ];
-    matches!(error.was_sent(), Some(Sent::Yes | Sent::Unknown)) && !settled.contains(&error.reason())
+    matches!(error.was_sent(), Some(Sent::Yes | Sent::Unknown))
+        && !settled.contains(&error.reason())
 }

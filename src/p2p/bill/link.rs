@@ -31,8 +31,14 @@ pub static DECORATE: Policy = Policy {
 const CREATE: &str = "https://oplata.qiwi.com/create";
 
 /// What stays as it is in a value: what the documents leave so, too.
-const VALUE: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'@').remove(b',');
+const VALUE: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~')
+    .remove(b'@')
+    .remove(b',')
+    .remove(b'*');
 
 /// An address that grows parameter by parameter.
 struct Link(String);
