@@ -79,8 +79,8 @@ pub trait Operation: Message + Default + Send + Sync + 'static {
 
     /// What the answer of the [`Lookup`](crate::policy::Lookup) of the method's route tells about the
     /// outcome of this write. [`Operation::refusal`] has found nothing in that answer.
-    fn found(&self, _response: &Self::Response) -> Found {
-        Found::Untold
+    fn became(&self, _response: &Self::Response) -> Became {
+        Became::Untold
     }
 
     /// Wipes what is secret in a reply that is encoded already.
@@ -97,7 +97,7 @@ pub trait Operation: Message + Default + Send + Sync + 'static {
 
 /// What a look at the state tells about a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
+pub enum Became {
     /// The state is as the write asked for.
     AsAsked,
     /// It is another one, and this write will not change it.

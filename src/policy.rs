@@ -195,7 +195,7 @@ pub struct Doubt {
 /// Where the outcome of a write is seen when its own answer leaves it open: when none came, and when
 /// it is a refusal that an earlier attempt of the same write may explain.
 ///
-/// What is seen is judged by [`found`](crate::operation::Operation::found).
+/// What is seen is judged by [`became`](crate::operation::Operation::became).
 #[derive(Debug)]
 pub struct Lookup {
     /// The read that shows it. Its path has the names of the write's own, its answer the same shape.

@@ -10,7 +10,7 @@ use crate::cache::Loaded;
 use crate::call::Context;
 use crate::credentials::Wallet;
 use crate::error::{Error, Sent, reason};
-use crate::operation::{Call, Found, Operation};
+use crate::operation::{Became, Call, Operation};
 use crate::policy::{Lookup, Route};
 use crate::upstream::refusal::missing;
 
@@ -62,10 +62,10 @@ impl Gateway {
         // QIWI has answered by now, and not with what was asked for.
         let otherwise = |error: Error| Err(error.means(lookup.otherwise).sent(Sent::Yes));
         match shown {
-            Ok(response) => match request.found(&response) {
-                Found::AsAsked => self.encoded(cx, request, response),
-                Found::Otherwise => otherwise(error),
-                Found::Untold => Err(error),
+            Ok(response) => match request.became(&response) {
+                Became::AsAsked => self.encoded(cx, request, response),
+                Became::Otherwise => otherwise(error),
+                Became::Untold => Err(error),
             },
             Err(told) if told.reason() == lookup.otherwise => otherwise(error),
             Err(_) => Err(error),

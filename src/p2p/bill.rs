@@ -2,7 +2,7 @@
 //! (catalogue W-INV-3, W-INV-4); issuing one, its links and its JSON have files of their own.
 
 use crate::error::{Error, Undocumented, reason};
-use crate::operation::{Asking, Call, Found, Operation, Seen};
+use crate::operation::{Asking, Became, Call, Operation, Seen};
 use crate::pb::p2p::v1 as pb;
 use crate::policy::{
     Access, Area, Class, Host, JSON, Lifetime, Lookup, NotFound, Policy, Route, Verb,
@@ -83,12 +83,12 @@ impl Operation for pb::CancelBillRequest {
         Ok(pb::CancelBillResponse { bill, fetch_time: Some(seen.fetch_time) })
     }
 
-    fn found(&self, response: &Self::Response) -> Found {
+    fn became(&self, response: &Self::Response) -> Became {
         match response.bill.as_ref().map(pb::Bill::status) {
-            Some(pb::BillStatus::Rejected) => Found::AsAsked,
-            Some(pb::BillStatus::Paid | pb::BillStatus::Expired) => Found::Otherwise,
+            Some(pb::BillStatus::Rejected) => Became::AsAsked,
+            Some(pb::BillStatus::Paid | pb::BillStatus::Expired) => Became::Otherwise,
             // The cancellation may be on its way still.
-            Some(pb::BillStatus::Waiting | pb::BillStatus::Unspecified) | None => Found::Untold,
+            Some(pb::BillStatus::Waiting | pb::BillStatus::Unspecified) | None => Became::Untold,
         }
     }
 }

@@ -11,7 +11,7 @@ use super::wire::Bill;
 use super::{BILL, GET, check};
 use crate::error::{Error, Undocumented, reason};
 use crate::money::money_text;
-use crate::operation::{Asking, Call, Found, Operation, Seen};
+use crate::operation::{Asking, Became, Call, Operation, Seen};
 use crate::pb::p2p::v1 as pb;
 use crate::pb::r#type::v1::Money;
 use crate::policy::{Access, Class, Lookup, Policy, Route, Verb};
@@ -92,7 +92,7 @@ impl Operation for pb::CreateBillRequest {
     }
 
     /// A bill of another amount, time or comment is one that had the id before. Customers and fields
-    /// are left to [`found`](Self::found): QIWI has just written down those of a new bill, and may
+    /// are left to [`became`](Self::became): QIWI has just written down those of a new bill, and may
     /// do so in a form of its own.
     fn refusal(&self, bill: &Bill<'_>) -> Option<Error> {
         let amount = bill.amount();
@@ -108,12 +108,12 @@ impl Operation for pb::CreateBillRequest {
         Ok(pb::CreateBillResponse { bill, fetch_time: Some(seen.fetch_time) })
     }
 
-    fn found(&self, response: &Self::Response) -> Found {
-        let Some(bill) = &response.bill else { return Found::Untold };
+    fn became(&self, response: &Self::Response) -> Became {
+        let Some(bill) = &response.bill else { return Became::Untold };
         // Compared already, as far as they are told.
         let expires = bill.expire_time.as_ref().and_then(|time| time.instant);
         if bill.amount.is_none() || expires.is_none() {
-            return Found::Untold;
+            return Became::Untold;
         }
         let theirs = bill.customer.clone().unwrap_or_default();
         let customer = self.customer.as_ref().is_none_or(|ours| is_of(ours, &theirs));
@@ -121,7 +121,7 @@ impl Operation for pb::CreateBillRequest {
             // An empty field may have been left out.
             bill.custom_fields.get(&name).map_or("", String::as_str) == ours
         });
-        if customer && fields { Found::AsAsked } else { Found::Otherwise }
+        if customer && fields { Became::AsAsked } else { Became::Otherwise }
     }
 }
 

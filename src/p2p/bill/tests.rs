@@ -1,5 +1,5 @@
 //! The documents' examples through the mappings, and what is refused before anything is sent.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;
 use crate::credentials::{Kind, Scopes};
@@ -281,16 +281,16 @@ fn another_bill_under_the_id_is_told_from_the_one_asked_for() {
 
 #[test]
 fn a_bill_that_was_looked_up_is_compared_with_the_whole_request() {
-    let found =
-        |request: &pb::CreateBillRequest, json: &str| request.found(&map(request, json).response);
+    let became =
+        |request: &pb::CreateBillRequest, json: &str| request.became(&map(request, json).response);
     let issued = fixture("issued");
-    assert_eq!(found(&create(), &issued), Found::AsAsked);
+    assert_eq!(became(&create(), &issued), Became::AsAsked);
     for (from, to) in [
         ("78710009999", "+7 (871) 000-99-99"),
         ("test@example.com", "Test@Example.com"),
         (r#""yourParam1""#, r#""apiClient":"x","yourParam1""#),
     ] {
-        assert_eq!(found(&create(), &issued.replacen(from, to, 1)), Found::AsAsked, "{to}");
+        assert_eq!(became(&create(), &issued.replacen(from, to, 1)), Became::AsAsked, "{to}");
     }
     for (from, to) in [
         ("78710009999", "78710009998"),
@@ -304,7 +304,7 @@ fn a_bill_that_was_looked_up_is_compared_with_the_whole_request() {
         (r#""yourParam1""#, r#""yourParam3""#),
         (r#""customFields""#, r#""c""#),
     ] {
-        assert_eq!(found(&create(), &issued.replacen(from, to, 1)), Found::Otherwise, "{to}");
+        assert_eq!(became(&create(), &issued.replacen(from, to, 1)), Became::Otherwise, "{to}");
     }
     // What was not asked for may be there.
     let plain = pb::CreateBillRequest {
@@ -314,23 +314,23 @@ fn a_bill_that_was_looked_up_is_compared_with_the_whole_request() {
         comment: "Text comment".into(),
         ..Default::default()
     };
-    assert_eq!(found(&plain, &issued), Found::AsAsked);
+    assert_eq!(became(&plain, &issued), Became::AsAsked);
     for name in [r#""amount""#, r#""expirationDateTime""#] {
-        assert_eq!(found(&plain, &issued.replacen(name, r#""x""#, 1)), Found::Untold, "{name}");
+        assert_eq!(became(&plain, &issued.replacen(name, r#""x""#, 1)), Became::Untold, "{name}");
     }
 }
 
 #[test]
 fn the_status_of_a_bill_tells_whether_it_was_cancelled() {
     for (status, found) in [
-        ("REJECTED", Found::AsAsked),
-        ("PAID", Found::Otherwise),
-        ("EXPIRED", Found::Otherwise),
-        ("WAITING", Found::Untold),
-        ("FROZEN", Found::Untold),
+        ("REJECTED", Became::AsAsked),
+        ("PAID", Became::Otherwise),
+        ("EXPIRED", Became::Otherwise),
+        ("WAITING", Became::Untold),
+        ("FROZEN", Became::Untold),
     ] {
         let bill = fixture("cancelled").replacen("REJECTED", status, 1);
-        assert_eq!(cancel().found(&map(&cancel(), &bill).response), found, "{status}");
+        assert_eq!(cancel().became(&map(&cancel(), &bill).response), found, "{status}");
     }
 }
 
