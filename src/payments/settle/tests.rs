@@ -169,7 +169,7 @@ proptest! {
         }
         prop_assert_eq!(record.state, State::NotExecuted);
         let took = record.settle.last_scan_ms.unwrap_or(0) - SENT;
-        prop_assert!(took < 60 * MINUTE && took >= 15 * MINUTE, "{took}");
+        prop_assert!((15 * MINUTE..60 * MINUTE).contains(&took), "{took}");
         prop_assert!(Duration::from_millis(took as u64) >= settings.settle_window);
     }
 }
