@@ -33,6 +33,7 @@ pub mod credentials;
 pub mod error;
 pub mod money;
 pub mod redact;
+pub mod sealed;
 pub mod time;
 
 pub mod admin;

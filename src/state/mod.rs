@@ -5,12 +5,14 @@
 //! be opened: money is refused, everything else goes on. Who works on what, and what an entry
 //! means, is left to the ledger.
 
+mod disk;
 mod embedded;
 mod memory;
 mod refusing;
 mod rules;
 
-pub use embedded::{EmbeddedLedger, Settings};
+pub use disk::Settings;
+pub use embedded::EmbeddedLedger;
 pub use memory::MemoryLedger;
 pub use refusing::Refusing;
 
