@@ -151,7 +151,7 @@ impl<S: Schema> Files<S> {
         let database = (self.opener)(&self.builder(0), &new, true)?;
         let mut transaction = database.begin_write()?;
         transaction.set_quick_repair(true);
-        drop(self.schema.tables(&transaction)?);
+        self.schema.create(&transaction)?;
         set_head(&transaction, &Head::new())?;
         transaction.commit()?;
         database.close()?;

@@ -37,7 +37,10 @@ pub trait Schema: Send + Sync + 'static {
     /// What becomes known when a transaction is durable.
     type News;
 
-    /// Opens the tables, and creates them in a new database.
+    /// Creates the tables in a new database.
+    fn create(&self, transaction: &WriteTransaction) -> Result<(), Fault>;
+
+    /// Opens the tables.
     fn tables<'t>(&self, transaction: &'t WriteTransaction) -> Result<Self::Tables<'t>, Fault>;
 
     /// Makes sure that there is something to commit.

@@ -40,6 +40,10 @@ impl Schema for LedgerTables {
     type Tables<'t> = Tables<'t>;
     type News = ();
 
+    fn create(&self, transaction: &WriteTransaction) -> Result<(), Fault> {
+        Tables::open(transaction).map(drop)
+    }
+
     fn tables<'t>(&self, transaction: &'t WriteTransaction) -> Result<Tables<'t>, Fault> {
         Tables::open(transaction)
     }
