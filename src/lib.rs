@@ -13,6 +13,7 @@ pub mod operations;
 pub mod order;
 pub mod policy;
 
+pub mod events;
 pub mod ledger;
 pub mod state;
 
@@ -34,6 +35,7 @@ pub mod credentials;
 pub mod error;
 pub mod money;
 pub mod redact;
+pub mod sealed;
 pub mod time;
 
 pub mod admin;

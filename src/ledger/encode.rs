@@ -1,35 +1,18 @@
 //! How an entry is written down.
 //!
-//! One format number, a CRC-32C over everything behind it, and a protobuf message of this file's
-//! own. The message holds the key as well, so that an entry found in the wrong place is noticed.
-//! Numbers of formats, kinds, states and fields stay in files for more than a year: they are only
-//! added to.
+//! Sealed as [`crate::sealed`] says, in a message of this file's own. The message holds the key as
+//! well, so that an entry found in the wrong place is noticed. Numbers of kinds, states and fields
+//! stay in files for more than a year: they are only added to.
 
 use bytes::Bytes;
 use prost::Message;
 use uuid::Uuid;
 
 use super::record::{Amount, Key, Lease, OperationKind, Record, Settle, State};
+use crate::sealed::{self, Unreadable};
 
 /// The only format so far.
 const FORMAT: u8 = 1;
-
-/// Bytes before the message: format and checksum.
-const HEAD: usize = 5;
-
-/// Why bytes are no entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
-    /// The bytes are not the ones that were written.
-    #[error("its checksum is wrong")]
-    Checksum,
-    /// A format this version does not know.
-    #[error("it has format {0}, which a newer version may know")]
-    Format(u8),
-    /// The bytes are intact and say something this version does not know.
-    #[error("its {0} is unknown, a newer version may know it")]
-    Unknown(&'static str),
-}
 
 #[derive(Clone, PartialEq, Message)]
 struct Stored {
@@ -115,26 +98,12 @@ impl Record {
             trimmed: self.trimmed,
             version: self.version,
         };
-        let message = stored.encode_to_vec();
-        let mut bytes = Vec::with_capacity(HEAD + message.len());
-        bytes.push(FORMAT);
-        bytes.extend_from_slice(&crc32c(&message).to_le_bytes());
-        bytes.extend_from_slice(&message);
-        bytes
+        sealed::seal(FORMAT, &stored)
     }
 
     /// The entry that was written as these bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
-        let Some(([format, crc @ ..], message)) = bytes.split_first_chunk::<HEAD>() else {
-            return Err(Unreadable::Checksum);
-        };
-        if crc32c(message) != u32::from_le_bytes(*crc) {
-            return Err(Unreadable::Checksum);
-        }
-        if *format != FORMAT {
-            return Err(Unreadable::Format(*format));
-        }
-        Stored::decode(message).map_err(|_| Unreadable::Unknown("message"))?.try_into()
+        sealed::open::<Stored>(FORMAT, bytes)?.try_into()
     }
 }
 
@@ -178,34 +147,6 @@ impl TryFrom<Stored> for Record {
     }
 }
 
-/// CRC-32C (Castagnoli), byte by byte: entries are short and disks are slow.
-pub fn crc32c(bytes: &[u8]) -> u32 {
-    let step = |crc: u32, byte: &u8| {
-        let at = usize::from(crc.to_le_bytes()[0] ^ byte);
-        (crc >> 8) ^ CRC_TABLE.get(at).copied().unwrap_or(0)
-    };
-    !bytes.iter().fold(!0, step)
-}
-
-const CRC_TABLE: [u32; 256] = crc_table();
-
-#[allow(clippy::indexing_slicing)] // runs in the compiler, which checks it
-const fn crc_table() -> [u32; 256] {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let mut crc = byte as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ 0x82F6_3B78 } else { crc >> 1 };
-            bit += 1;
-        }
-        table[byte] = crc;
-        byte += 1;
-    }
-    table
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::indexing_slicing)]
@@ -236,12 +177,6 @@ mod tests {
             version: u64::MAX,
             ..Record::reserved(key, [9; 32], "99", amount, 10)
         }
-    }
-
-    #[test]
-    fn the_checksum_is_castagnolis() {
-        assert_eq!(crc32c(b"123456789"), 0xE306_9283);
-        assert_eq!(crc32c(&[0; 32]), 0x8A91_36AA);
     }
 
     #[test]
@@ -284,11 +219,11 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_at_all_make_it_panic(bytes: Vec<u8>) {
-            let mut sealed = vec![FORMAT];
-            sealed.extend_from_slice(&crc32c(&bytes).to_le_bytes());
-            sealed.extend_from_slice(&bytes);
+            let mut whole = vec![FORMAT];
+            whole.extend_from_slice(&sealed::crc32c(&bytes).to_le_bytes());
+            whole.extend_from_slice(&bytes);
             // Random bytes have no MAC of 32 bytes in the right place.
-            prop_assert!(Record::decode(&sealed).is_err());
+            prop_assert!(Record::decode(&whole).is_err());
             prop_assert!(Record::decode(&bytes).is_err());
         }
     }

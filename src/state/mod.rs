@@ -1,17 +1,23 @@
-//! Where the gateway's memory is kept: the engines behind [`crate::ledger::store`].
+//! Where the gateway's memory is kept: the engines behind [`crate::ledger::store`] and
+//! [`crate::events::store`].
 //!
-//! [`MemoryLedger`] forgets with the process and is for trials and tests. [`EmbeddedLedger`] keeps
-//! files that one process may use at a time. [`Refusing`] stands in for an engine that could not
-//! be opened: money is refused, everything else goes on. Who works on what, and what an entry
-//! means, is left to the ledger.
+//! [`MemoryLedger`] and [`MemoryLog`] forget with the process and are for trials and tests.
+//! [`EmbeddedLedger`] and [`EmbeddedLog`] keep files that one process may use at a time, each its
+//! own, in one folder and by one machinery. [`Refusing`] and [`RefusingLog`] stand in for an engine
+//! that could not be opened: money or notifications are refused, everything else goes on. Who works
+//! on what, and what an entry or event means, is left to ledger and log.
 
+mod disk;
 mod embedded;
+mod events;
 mod memory;
 pub mod open;
 mod refusing;
 mod rules;
 
-pub use embedded::{EmbeddedLedger, Settings};
+pub use disk::Settings;
+pub use embedded::EmbeddedLedger;
+pub use events::{EmbeddedLog, MemoryLog, RefusingLog};
 pub use memory::MemoryLedger;
 pub use refusing::Refusing;
 

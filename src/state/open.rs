@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::embedded::sync_folder;
+use super::disk::sync_folder;
 use super::{EmbeddedLedger, MemoryLedger, Refusing, Settings};
 use crate::config::{Engine, State};
 use crate::ledger::seal::KEY_LEN;

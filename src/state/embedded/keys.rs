@@ -2,8 +2,8 @@
 //!
 //! Times are stored so that bytes sort as the numbers do; where the newest comes first, inverted.
 
-use super::fault::Fault;
 use crate::ledger::{Cursor, Key, Record};
+use crate::state::disk::Fault;
 
 const TIME: usize = 8;
 

@@ -8,21 +8,15 @@ use redb::{
     TableDefinition, WriteTransaction,
 };
 
-use super::fault::Fault;
-use super::head::Head;
 use super::keys;
 use crate::ledger::{Cursor, Insert, Key, Page, Query, Record, Replace, Tidied};
+use crate::state::disk::{Fault, Head, Name, Names, Schema};
 use crate::state::rules::{self, Fate};
-
-type Name = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 const RECORDS: Name = TableDefinition::new("records");
 const OWNERS: Name = TableDefinition::new("owners");
 const UNSETTLED: Name = TableDefinition::new("unsettled");
 const DUE: Name = TableDefinition::new("due");
-const META: Name = TableDefinition::new("meta");
-
-const HEAD: &[u8] = b"head";
 
 /// Entries that age is looked at for in one transaction.
 const TIDIED_AT_ONCE: usize = 500;
@@ -30,34 +24,63 @@ const TIDIED_AT_ONCE: usize = 500;
 type Writable<'t> = Table<'t, &'static [u8], &'static [u8]>;
 type Readable = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
+/// The ledger, as the files' machinery knows it.
+pub struct LedgerTables;
+
+impl Schema for LedgerTables {
+    const NAMES: Names = Names {
+        stem: "ledger",
+        what: "payment ledger",
+        without: "money is refused",
+        advice: "stop the gateway and put back ledger.redb and ledger.mark from one moment, or \
+                 move both away to begin an empty ledger, after asking QIWI about every recent \
+                 payment",
+    };
+
+    type Tables<'t> = Tables<'t>;
+    type News = ();
+
+    fn create(&self, transaction: &WriteTransaction) -> Result<(), Fault> {
+        Tables::open(transaction).map(drop)
+    }
+
+    fn tables<'t>(&self, transaction: &'t WriteTransaction) -> Result<Tables<'t>, Fault> {
+        Tables::open(transaction)
+    }
+
+    fn touch(tables: &mut Tables<'_>) {
+        tables.changed = true;
+    }
+
+    fn finish(tables: Tables<'_>) -> Result<Option<()>, Fault> {
+        Ok(tables.changed.then_some(()))
+    }
+
+    fn check(&self, database: &Database) -> Result<(), Fault> {
+        check(database)
+    }
+
+    fn publish(&self, _: &Head, (): ()) {}
+}
+
 /// The tables within a transaction that changes them.
 pub struct Tables<'t> {
     records: Writable<'t>,
     owners: Writable<'t>,
     unsettled: Writable<'t>,
     due: Writable<'t>,
-    meta: Writable<'t>,
-    /// Whether anything changed.
-    pub changed: bool,
+    changed: bool,
 }
 
 impl<'t> Tables<'t> {
-    /// Opens the tables, and creates them in a new database.
-    pub fn open(transaction: &'t WriteTransaction) -> Result<Self, Fault> {
+    fn open(transaction: &'t WriteTransaction) -> Result<Self, Fault> {
         Ok(Self {
             records: transaction.open_table(RECORDS)?,
             owners: transaction.open_table(OWNERS)?,
             unsettled: transaction.open_table(UNSETTLED)?,
             due: transaction.open_table(DUE)?,
-            meta: transaction.open_table(META)?,
             changed: false,
         })
-    }
-
-    /// Writes how far the database got.
-    pub fn set_head(&mut self, head: &Head) -> Result<(), Fault> {
-        self.meta.insert(HEAD, &*head.encode())?;
-        Ok(())
     }
 
     /// Keeps an entry unless its key is taken.
@@ -142,16 +165,9 @@ impl<'t> Tables<'t> {
     }
 }
 
-/// How far the database got.
-pub fn head(database: &Database) -> Result<Head, Fault> {
-    let meta = readable(database, META)?;
-    let head = meta.get(HEAD)?.and_then(|bytes| Head::decode(bytes.value()));
-    head.ok_or_else(|| Fault::damaged("the database does not say how far it got"))
-}
-
 /// Whether the tables agree with each other, as far as can be seen at a glance, and whether every
 /// unsettled entry can be read.
-pub fn check(database: &Database) -> Result<(), Fault> {
+fn check(database: &Database) -> Result<(), Fault> {
     let records = readable(database, RECORDS)?;
     let count = records.len()?;
     if readable(database, OWNERS)?.len()? != count || readable(database, DUE)?.len()? != count {

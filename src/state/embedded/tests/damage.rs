@@ -7,40 +7,22 @@ use std::fs;
 
 use super::*;
 use crate::ledger::Insert;
+use crate::state::disk::testing::Closed;
 
 const ENTRIES: u64 = 120;
 
-/// A closed ledger of some entries and the bytes of its files.
-struct Closed {
-    folder: Folder,
-    database: Vec<u8>,
-    mark: Vec<u8>,
+/// A closed ledger of some entries.
+async fn closed() -> Closed {
+    let folder = Folder::new();
+    let store = folder.open();
+    for id in 0..ENTRIES {
+        add(&store, record(id)).await;
+    }
+    drop(store);
+    Closed::of(folder, "ledger")
 }
 
 impl Closed {
-    async fn new() -> Self {
-        let folder = Folder::new();
-        let store = folder.open();
-        for id in 0..ENTRIES {
-            add(&store, record(id)).await;
-        }
-        drop(store);
-        Self::of(folder)
-    }
-
-    fn of(folder: Folder) -> Self {
-        // Opening waits until the one before has let go.
-        drop(Files::lock(&folder.settings(), files::plain()).unwrap());
-        let database = fs::read(folder.file("ledger.redb")).unwrap();
-        let mark = fs::read(folder.file("ledger.mark")).unwrap();
-        Self { folder, database, mark }
-    }
-
-    fn put(&self, database: &[u8], mark: &[u8]) {
-        fs::write(self.folder.file("ledger.redb"), database).unwrap();
-        fs::write(self.folder.file("ledger.mark"), mark).unwrap();
-    }
-
     /// Opens it; says whether it was refused.
     async fn is_refused(&self, what: &str) -> bool {
         let settings = Settings { lock_wait: Duration::from_secs(10), ..self.folder.settings() };
@@ -80,7 +62,7 @@ impl Closed {
 
 #[tokio::test]
 async fn a_database_cut_short_is_refused() {
-    let closed = Closed::new().await;
+    let closed = self::closed().await;
     let whole = closed.database.len();
     let cuts = [0, 1, 63, 64, 319, 320, 4095, 4096, whole / 3, whole / 2, whole - 4096, whole - 1];
     for cut in cuts {
@@ -95,7 +77,7 @@ async fn a_database_cut_short_is_refused() {
 
 #[tokio::test]
 async fn a_database_with_a_zeroed_tail_is_never_believed() {
-    let closed = Closed::new().await;
+    let closed = self::closed().await;
     let whole = closed.database.len();
     for zeroed in [512, 4096, 65_536, whole / 2, whole - 4096, whole] {
         let mut database = closed.database.clone();
@@ -108,7 +90,7 @@ async fn a_database_with_a_zeroed_tail_is_never_believed() {
 
 #[tokio::test]
 async fn flipped_bits_are_never_believed() {
-    let closed = Closed::new().await;
+    let closed = self::closed().await;
     let mut refused = 0;
     for block in 0..closed.database.len() / 4096 {
         // Another place in each block; what is all zeroes is not in use.
@@ -128,7 +110,7 @@ async fn flipped_bits_are_never_believed() {
 /// As in a database too large to be read when it is opened.
 #[tokio::test]
 async fn flipped_bits_of_entries_are_noticed_when_they_are_read() {
-    let closed = Closed::new().await;
+    let closed = self::closed().await;
     let settings = Settings { check_below_bytes: 0, ..closed.folder.settings() };
     let reply = [7; 200];
     let mut refused = 0;
@@ -148,7 +130,7 @@ async fn flipped_bits_of_entries_are_noticed_when_they_are_read() {
 
 #[tokio::test]
 async fn a_missing_file_is_not_taken_for_a_new_ledger() {
-    let closed = Closed::new().await;
+    let closed = self::closed().await;
     for (gone, kept) in [("ledger.redb", "ledger.mark"), ("ledger.mark", "ledger.redb")] {
         closed.put(&closed.database, &closed.mark);
         fs::remove_file(closed.folder.file(gone)).unwrap();
@@ -160,12 +142,12 @@ async fn a_missing_file_is_not_taken_for_a_new_ledger() {
 
 #[tokio::test]
 async fn an_older_or_another_copy_is_refused() {
-    let old = Closed::new().await;
+    let old = closed().await;
     let store = old.folder.open();
     add(&store, record(ENTRIES)).await;
     add(&store, record(ENTRIES + 1)).await;
     drop(store);
-    let new = Closed::of(old.folder);
+    let new = Closed::of(old.folder, "ledger");
     for (what, database, mark, refused) in [
         ("an old database", &old.database, &new.mark, true),
         ("an old mark", &new.database, &old.mark, true),
@@ -181,31 +163,31 @@ async fn an_older_or_another_copy_is_refused() {
     add(&store, record(ENTRIES + 5)).await;
     add(&store, record(ENTRIES + 6)).await;
     drop(store);
-    let fork = Closed::of(new.folder);
+    let fork = Closed::of(new.folder, "ledger");
     fork.put(&new.database, &fork.mark);
     assert!(fork.is_refused("another history").await);
 
-    let other = Closed::new().await;
+    let other = closed().await;
     fork.put(&other.database, &fork.mark);
     assert!(fork.is_refused("another ledger").await);
 }
 
 #[tokio::test]
 async fn one_commit_ahead_of_the_mark_is_a_crash_and_made_good() {
-    let before = Closed::new().await;
+    let before = closed().await;
     let store = before.folder.open();
     add(&store, record(ENTRIES)).await;
     drop(store);
-    let after = Closed::of(before.folder);
+    let after = Closed::of(before.folder, "ledger");
     after.put(&after.database, &before.mark);
     assert!(!after.is_refused("one ahead").await);
-    let again = Closed::of(after.folder);
+    let again = Closed::of(after.folder, "ledger");
     assert_eq!(again.mark, after.mark.clone(), "the mark was written again");
 }
 
 #[tokio::test]
 async fn a_damaged_mark_is_refused_unless_one_slot_tells_enough() {
-    let closed = Closed::new().await;
+    let closed = self::closed().await;
     for (what, mark) in [("empty", vec![]), ("zeroes", vec![0; 8192]), ("noise", vec![0xA5; 8192])]
     {
         closed.put(&closed.database, &mark);

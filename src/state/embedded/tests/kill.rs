@@ -1,12 +1,9 @@
 //! Killed without warning, again and again, while it works.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
-use std::time::Duration;
-
-use rand::RngExt;
+use std::io::Write;
 
 use super::*;
+use crate::state::disk::testing::killed;
 
 const FOLDER: &str = "QIWI_LEDGER_TEST_FOLDER";
 const FIRST: &str = "QIWI_LEDGER_TEST_FIRST";
@@ -42,28 +39,14 @@ async fn nothing_answered_is_lost_by_kill_9() {
     let folder = Folder::new();
     let mut answered = std::collections::BTreeMap::<u64, u64>::new();
     for round in 0..20 {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "state::embedded::tests::kill::helper", "--ignored", "--nocapture"])
-            .env(FOLDER, folder.path())
-            .env(FIRST, (round * 1_000_000 + 1).to_string())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let reader = std::thread::spawn(move || {
-            let lines = output.lines().map_while(Result::ok);
-            let pairs = lines.filter_map(|line| {
-                let (version, id) = line.split_once(' ')?;
-                Some((id.parse().ok()?, version.parse().ok()?))
-            });
-            pairs.collect::<Vec<(u64, u64)>>()
+        let first = (round * 1_000_000 + 1).to_string();
+        let environment = [(FOLDER, folder.path().display().to_string()), (FIRST, first)];
+        let lines = killed("state::embedded::tests::kill::helper", &environment).await;
+        let pairs = lines.iter().filter_map(|line| {
+            let (version, id) = line.split_once(' ')?;
+            Some((id.parse().ok()?, version.parse().ok()?))
         });
-        let life = rand::rng().random_range(20..400);
-        tokio::time::sleep(Duration::from_millis(life)).await;
-        child.kill().unwrap();
-        child.wait().unwrap();
-        for (id, version) in reader.join().unwrap() {
+        for (id, version) in pairs.collect::<Vec<(u64, u64)>>() {
             answered.entry(id).and_modify(|of| *of = version.max(*of)).or_insert(version);
         }
         let store = folder.open();

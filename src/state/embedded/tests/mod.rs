@@ -5,48 +5,26 @@ mod damage;
 mod disk;
 mod kill;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
 use crate::ledger::State;
 use crate::state::conformance::{Store, add, conformance, key, record};
+use crate::state::disk::testing::Folder;
 
-/// A folder of its own, gone afterwards.
-pub struct Folder(PathBuf);
+/// Opens the ledger of a folder.
+pub trait Ledger {
+    fn try_open(&self) -> Result<Store, StoreError>;
 
-impl Folder {
-    pub fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("qiwi-ledger-{}", uuid::Uuid::new_v4()));
-        std::fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-
-    pub fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    pub fn settings(&self) -> Settings {
-        Settings { lock_wait: Duration::from_secs(10), ..Settings::new(self.path()) }
-    }
-
-    pub fn try_open(&self) -> Result<Store, StoreError> {
-        Ok(Arc::new(EmbeddedLedger::open(&self.settings())?))
-    }
-
-    pub fn open(&self) -> Store {
+    fn open(&self) -> Store {
         self.try_open().unwrap()
     }
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).unwrap();
+impl Ledger for Folder {
+    fn try_open(&self) -> Result<Store, StoreError> {
+        Ok(Arc::new(EmbeddedLedger::open(&self.settings())?))
     }
 }
 

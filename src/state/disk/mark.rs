@@ -12,7 +12,7 @@ use std::path::Path;
 use uuid::Uuid;
 
 use super::fault::Fault;
-use crate::ledger::encode::crc32c;
+use crate::sealed::crc32c;
 
 const MAGIC: &[u8; 8] = b"qgwmark1";
 const SLOT: usize = 4096;

@@ -2,8 +2,6 @@
 
 use std::io;
 
-use crate::ledger::StoreError;
-
 /// Why the files did not do what they were asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
@@ -60,21 +58,28 @@ impl Fault {
     }
 }
 
-impl From<Fault> for StoreError {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Full(text) | Fault::Held(text) => Self::Unavailable(text),
-            Fault::Broken(text) => {
-                Self::Unavailable(format!("{text}; check the disk, then restart the gateway"))
+/// What callers are told: whether it may pass, and what a person can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// It cannot work now; it may later.
+    Unavailable(String),
+    /// What the files hold cannot be trusted, and a person must look.
+    Damaged(String),
+}
+
+impl Fault {
+    /// The fault as callers are told it. The gateway itself never removes or replaces the files:
+    /// what to do about damage is advice to a person.
+    pub fn told(self, advice: &str) -> Failure {
+        match self {
+            Self::Full(text) | Self::Held(text) => Failure::Unavailable(text),
+            Self::Broken(text) => {
+                Failure::Unavailable(format!("{text}; check the disk, then restart the gateway"))
             }
-            Fault::Damaged(text) => Self::Damaged(format!("{text}; {ADVICE}")),
+            Self::Damaged(text) => Failure::Damaged(format!("{text}; {advice}")),
         }
     }
 }
-
-/// What a person does about damage. The gateway itself never removes or replaces the files.
-const ADVICE: &str = "stop the gateway and put back ledger.redb and ledger.mark from one moment, \
-    or move both away to begin an empty ledger, after asking QIWI about every recent payment";
 
 macro_rules! from_redb {
     ($($error:ident)*) => {$(

@@ -6,31 +6,38 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock};
 use redb::Database;
 
-use super::fault::Fault;
-use crate::ledger::StoreError;
+use super::fault::{Failure, Fault};
+use super::schema::Names;
 
 /// The open database and how it is.
 pub struct Shared {
     database: RwLock<Option<Arc<Database>>>,
-    status: Mutex<Result<(), StoreError>>,
+    status: Mutex<Result<(), Failure>>,
     busy_since: Mutex<Option<Instant>>,
+    names: &'static Names,
     /// Longer than this the disk may not take for anything.
     patience: Duration,
 }
 
 impl Shared {
     /// No database yet.
-    pub fn new(patience: Duration) -> Self {
+    pub fn new(names: &'static Names, patience: Duration) -> Self {
         Self {
             database: RwLock::new(None),
             status: Mutex::new(Ok(())),
             busy_since: Mutex::new(None),
+            names,
             patience,
         }
     }
 
+    /// A fault as callers are told it.
+    pub fn tell(&self, fault: Fault) -> Failure {
+        fault.told(self.names.advice)
+    }
+
     /// The database to read from.
-    pub fn database(&self) -> Result<Arc<Database>, StoreError> {
+    pub fn database(&self) -> Result<Arc<Database>, Failure> {
         self.status()?;
         self.database.read().clone().ok_or_else(|| self.reason())
     }
@@ -41,33 +48,34 @@ impl Shared {
     }
 
     /// How it is.
-    pub fn status(&self) -> Result<(), StoreError> {
+    pub fn status(&self) -> Result<(), Failure> {
         self.status.lock().clone()
     }
 
     /// How it is, the disk's silence included.
-    pub fn health(&self) -> Result<(), StoreError> {
+    pub fn health(&self) -> Result<(), Failure> {
         self.status()?;
         match *self.busy_since.lock() {
             Some(since) if since.elapsed() >= self.patience => {
-                Err(StoreError::Unavailable("the disk does not answer".to_owned()))
+                Err(Failure::Unavailable("the disk does not answer".to_owned()))
             }
             _ => Ok(()),
         }
     }
 
     /// Why something was not done.
-    pub fn reason(&self) -> StoreError {
-        let closed = || StoreError::Unavailable("the ledger is closed".to_owned());
+    pub fn reason(&self) -> Failure {
+        let closed = || Failure::Unavailable(format!("the {} is closed", self.names.what));
         self.status().err().unwrap_or_else(closed)
     }
 
     /// Takes note of a fault. Damage is not forgotten until the process ends.
     pub fn report(&self, fault: Fault) {
-        let error = StoreError::from(fault);
+        let error = fault.told(self.names.advice);
         let mut status = self.status.lock();
-        if !matches!(*status, Err(StoreError::Damaged(_))) && *status != Err(error.clone()) {
-            tracing::error!(%error, "money is refused");
+        if !matches!(*status, Err(Failure::Damaged(_))) && *status != Err(error.clone()) {
+            let Names { what, without, .. } = self.names;
+            tracing::error!(?error, "the {what} fails: {without}");
             *status = Err(error);
         }
     }
@@ -75,8 +83,8 @@ impl Shared {
     /// Takes note that it works again.
     pub fn recovered(&self) {
         let mut status = self.status.lock();
-        if matches!(*status, Err(StoreError::Unavailable(_))) {
-            tracing::warn!("the ledger works again");
+        if matches!(*status, Err(Failure::Unavailable(_))) {
+            tracing::warn!("the {} works again", self.names.what);
             *status = Ok(());
         }
     }

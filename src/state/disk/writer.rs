@@ -16,11 +16,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::fault::Fault;
+use super::fault::{Failure, Fault};
 use super::files::{Files, Open};
+use super::schema::{Schema, set_head};
 use super::shared::Shared;
-use super::tables::Tables;
-use crate::ledger::StoreError;
 
 /// Most changes in one transaction.
 const AT_ONCE: usize = 256;
@@ -32,15 +31,15 @@ const RETRY: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(8);
 
 /// Where an answer goes.
-pub type To<T> = oneshot::Sender<Result<T, StoreError>>;
+pub type To<T> = oneshot::Sender<Result<T, Failure>>;
 
 /// A change that waits for its turn.
-pub trait Change: Send {
+pub trait Change<S: Schema>: Send {
     /// Makes it within a transaction.
-    fn make(&mut self, tables: &mut Tables<'_>) -> Result<(), Fault>;
+    fn make(&mut self, tables: &mut S::Tables<'_>) -> Result<(), Fault>;
 
     /// Says what became of it.
-    fn answer(self: Box<Self>, done: Result<(), StoreError>);
+    fn answer(self: Box<Self>, done: Result<(), Failure>);
 }
 
 /// A change of some kind, what it returned, and who asked for it.
@@ -50,21 +49,21 @@ struct Asked<T, W> {
     to: To<T>,
 }
 
-impl<T: Send, W> Change for Asked<T, W>
+impl<S: Schema, T: Send, W> Change<S> for Asked<T, W>
 where
-    W: FnOnce(&mut Tables<'_>) -> Result<T, Fault> + Send,
+    W: FnOnce(&mut S::Tables<'_>) -> Result<T, Fault> + Send,
 {
-    fn make(&mut self, tables: &mut Tables<'_>) -> Result<(), Fault> {
+    fn make(&mut self, tables: &mut S::Tables<'_>) -> Result<(), Fault> {
         if let Some(work) = self.work.take() {
             self.made = Some(work(tables)?);
         }
         Ok(())
     }
 
-    fn answer(self: Box<Self>, done: Result<(), StoreError>) {
+    fn answer(self: Box<Self>, done: Result<(), Failure>) {
         let answer = match (done, self.made) {
             (Ok(()), Some(made)) => Ok(made),
-            (Ok(()), None) => Err(StoreError::Unavailable("it was not done".to_owned())),
+            (Ok(()), None) => Err(Failure::Unavailable("it was not done".to_owned())),
             (Err(error), _) => Err(error),
         };
         // Whoever no longer waits needs no answer.
@@ -73,20 +72,20 @@ where
 }
 
 /// A change, and where its answer goes.
-pub fn ask<T: Send + 'static>(
-    work: impl FnOnce(&mut Tables<'_>) -> Result<T, Fault> + Send + 'static,
+pub fn ask<S: Schema, T: Send + 'static>(
+    work: impl FnOnce(&mut S::Tables<'_>) -> Result<T, Fault> + Send + 'static,
     to: To<T>,
-) -> Box<dyn Change> {
+) -> Box<dyn Change<S>> {
     Box::new(Asked { work: Some(work), made: None, to })
 }
 
 /// A change of nothing, which shows that changes work.
-pub fn probe() -> Box<dyn Change> {
-    let work = |tables: &mut Tables<'_>| {
-        tables.changed = true;
+pub fn probe<S: Schema>() -> Box<dyn Change<S>> {
+    let work = |tables: &mut S::Tables<'_>| {
+        S::touch(tables);
         Ok(())
     };
-    ask(work, oneshot::channel().0)
+    ask::<S, ()>(work, oneshot::channel().0)
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -96,21 +95,21 @@ struct Retry {
 }
 
 /// The thread's own.
-pub struct Writer {
-    files: Files,
+pub struct Writer<S: Schema> {
+    files: Files<S>,
     shared: Arc<Shared>,
-    changes: Receiver<Box<dyn Change>>,
+    changes: Receiver<Box<dyn Change<S>>>,
     open: Option<Open>,
     /// When to open it again, where the reason for being closed may go away.
     retry: Option<Retry>,
 }
 
-impl Writer {
+impl<S: Schema> Writer<S> {
     /// A writer with an open database, or one that waits for room.
     pub fn start(
-        files: Files,
+        files: Files<S>,
         shared: Arc<Shared>,
-        changes: Receiver<Box<dyn Change>>,
+        changes: Receiver<Box<dyn Change<S>>>,
     ) -> Result<Self, Fault> {
         let opened = files.open();
         let mut writer = Self { files, shared, changes, open: None, retry: None };
@@ -152,7 +151,7 @@ impl Writer {
     }
 
     /// Makes a change and those that wait behind it.
-    fn take(&mut self, first: Box<dyn Change>) {
+    fn take(&mut self, first: Box<dyn Change<S>>) {
         let mut changes: Vec<_> =
             std::iter::once(first).chain(self.changes.try_iter()).take(AT_ONCE).collect();
         if self.open.is_some() && self.shared.status().is_err() {
@@ -163,7 +162,7 @@ impl Writer {
             None => Err(self.shared.reason()),
             Some(open) => {
                 let _busy = self.shared.busy();
-                change(open, &mut changes).map_err(|fault| self.fail(fault))
+                change(&self.files, open, &mut changes).map_err(|fault| self.fail(fault))
             }
         };
         for change in changes {
@@ -175,12 +174,12 @@ impl Writer {
     }
 
     /// Takes note of a fault and of whether it may pass.
-    fn fail(&mut self, fault: Fault) -> StoreError {
+    fn fail(&mut self, fault: Fault) -> Failure {
         let may_pass = matches!(fault, Fault::Full(_) | Fault::Held(_));
         let pause = self.retry.map_or(RETRY, |last| (last.pause * 2).min(RETRY_MAX));
         self.retry = may_pass.then(|| Retry { at: Instant::now() + pause, pause });
         self.shared.report(fault.clone());
-        fault.into()
+        self.shared.tell(fault)
     }
 
     fn close(&mut self) {
@@ -198,7 +197,7 @@ impl Writer {
         let busy = self.shared.busy();
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let mut open = self.files.open()?;
-            change(&mut open, &mut [probe()])?;
+            change(&self.files, &mut open, &mut [probe()])?;
             Ok(open)
         }))
         .unwrap_or_else(|payload| Err(Fault::panic(&*payload)));
@@ -214,25 +213,28 @@ impl Writer {
 }
 
 /// Makes changes durable, all of them or, as far as anybody is told, none.
-fn change(open: &mut Open, changes: &mut [Box<dyn Change>]) -> Result<(), Fault> {
+fn change<S: Schema>(
+    files: &Files<S>,
+    open: &mut Open,
+    changes: &mut [Box<dyn Change<S>>],
+) -> Result<(), Fault> {
     catch_unwind(AssertUnwindSafe(|| {
         let mut transaction = open.database.begin_write()?;
         transaction.set_quick_repair(true);
-        let mut tables = Tables::open(&transaction)?;
+        let mut tables = files.schema.tables(&transaction)?;
         for change in changes {
             change.make(&mut tables)?;
         }
-        if !tables.changed {
-            drop(tables);
+        let Some(news) = S::finish(tables)? else {
             transaction.abort()?;
             return Ok(());
-        }
+        };
         let head = open.head.next();
-        tables.set_head(&head)?;
-        drop(tables);
+        set_head(&transaction, &head)?;
         transaction.commit()?;
         open.mark.write(head.point)?;
         open.head = head;
+        files.schema.publish(&open.head, news);
         Ok(())
     }))
     .unwrap_or_else(|payload| Err(Fault::panic(&*payload)))

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::fault::Fault;
 use super::mark::Point;
-use crate::ledger::encode::crc32c;
+use crate::sealed::crc32c;
 
 const MESSAGE: usize = 40;
 
@@ -42,21 +42,21 @@ impl Head {
     /// Whether this database has everything that was answered when the mark was written.
     pub fn compare(&self, mark: &Point) -> Result<Match, Fault> {
         if self.point.epoch != mark.epoch {
-            return Err(Fault::damaged("ledger.redb and ledger.mark belong to different ledgers"));
+            return Err(Fault::damaged("the database and the mark belong to different stores"));
         }
         let (mine, marked) = (self.point.seq, mark.seq);
         if mine < marked {
             return Err(Fault::damaged(format!(
-                "ledger.redb is an older copy: it ends at change {mine}, and change {marked} was \
+                "the database is an older copy: it ends at change {mine}, and change {marked} was \
                  answered"
             )));
         }
         match mine - marked {
             0 if self.point.tag == mark.tag => Ok(Match::Same),
             1 if self.previous == mark.tag => Ok(Match::OneAhead),
-            0 | 1 => Err(Fault::damaged("ledger.redb is a copy that went another way")),
+            0 | 1 => Err(Fault::damaged("the database is a copy that went another way")),
             _ => Err(Fault::damaged(format!(
-                "ledger.mark is an older copy: it ends at change {marked}, ledger.redb at {mine}"
+                "the mark is an older copy: it ends at change {marked}, the database at {mine}"
             ))),
         }
     }

@@ -1,7 +1,7 @@
-//! The files of the ledger: who may use them, and whether they are what they were.
+//! The files of a store: who may use them, and whether they are what they were.
 //!
-//! `ledger.lock` is held by the one process that uses the others, `ledger.redb` is the database,
-//! `ledger.mark` its high-water mark. Nothing here removes or replaces any of them. A new database
+//! Of a store named `ledger`, `ledger.lock` is held by the one process that uses the others,
+//! `ledger.redb` is the database, `ledger.mark` its high-water mark. Nothing here removes or replaces any of them. A new database
 //! is made under another name and appears whole.
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -14,14 +14,11 @@ use std::time::{Duration, Instant};
 
 use redb::{Builder, Database, DatabaseError};
 
+use super::Settings;
 use super::fault::Fault;
 use super::head::{Head, Match};
 use super::mark::{Mark, sync_folder};
-use super::tables::{self, Tables};
-
-const LOCK: &str = "ledger.lock";
-const DATABASE: &str = "ledger.redb";
-const MARK: &str = "ledger.mark";
+use super::schema::{Names, Schema, head, set_head};
 
 /// Pause between attempts to get what another process holds.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
@@ -31,7 +28,9 @@ pub type Opener =
     Arc<dyn Fn(&Builder, &Path, bool) -> Result<Database, DatabaseError> + Send + Sync>;
 
 /// The folder, locked until this is dropped.
-pub struct Files {
+pub struct Files<S> {
+    /// Whose files they are.
+    pub schema: Arc<S>,
     folder: PathBuf,
     opener: Opener,
     cache_bytes: usize,
@@ -49,12 +48,14 @@ pub struct Open {
     pub mark: Mark,
 }
 
-impl Files {
+impl<S: Schema> Files<S> {
+    const NAMES: Names = S::NAMES;
+
     /// Makes sure that this process is the only one that uses the folder; waits for another one
     /// to end.
-    pub fn lock(settings: &super::Settings, opener: Opener) -> Result<Self, Fault> {
+    pub fn lock(settings: &Settings, schema: Arc<S>, opener: Opener) -> Result<Self, Fault> {
         let folder = settings.path.clone();
-        let path = folder.join(LOCK);
+        let path = folder.join(format!("{}.lock", Self::NAMES.stem));
         let opened = std::fs::create_dir_all(&folder).and_then(|()| {
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)
         });
@@ -82,6 +83,7 @@ impl Files {
             tracing::debug!("the lock file does not name this process");
         }
         Ok(Self {
+            schema,
             folder,
             opener,
             cache_bytes: settings.cache_bytes,
@@ -99,11 +101,15 @@ impl Files {
     }
 
     fn open_inner(&self) -> Result<Open, Fault> {
-        let (path, mark_path) = (self.folder.join(DATABASE), self.folder.join(MARK));
+        let stem = Self::NAMES.stem;
+        let path = self.folder.join(format!("{stem}.redb"));
+        let mark_path = self.folder.join(format!("{stem}.mark"));
         let is_marked = exists(&mark_path)?;
         match (exists(&path)?, is_marked) {
             (false, false) => self.create(&path)?,
-            (false, true) => return Err(Fault::damaged("ledger.redb is gone, ledger.mark is not")),
+            (false, true) => {
+                return Err(Fault::damaged(format!("{stem}.redb is gone, {stem}.mark is not")));
+            }
             (true, _) => {}
         }
         let length = match std::fs::metadata(&path) {
@@ -111,10 +117,10 @@ impl Files {
             Err(error) => return Err(Fault::io("looking at the database", &error)),
         };
         if length == 0 {
-            return Err(Fault::damaged("ledger.redb is empty"));
+            return Err(Fault::damaged(format!("{stem}.redb is empty")));
         }
         let database = (self.opener)(&self.builder(length), &path, false)?;
-        let head = tables::head(&database)?;
+        let head = head(&database)?;
         let mark = if is_marked {
             let (mark, point) = Mark::open(&mark_path)?;
             if head.compare(&point)? == Match::OneAhead {
@@ -122,12 +128,12 @@ impl Files {
             }
             mark
         } else if head.point.seq == 0 {
-            // The process ended while it created the ledger.
+            // The process ended while it created the store.
             Mark::create(&mark_path, head.point)?
         } else {
-            return Err(Fault::damaged("ledger.mark is gone, ledger.redb is not"));
+            return Err(Fault::damaged(format!("{stem}.mark is gone, {stem}.redb is not")));
         };
-        tables::check(&database)?;
+        self.schema.publish(&head, self.schema.check(&database)?);
         Ok(Open { database: Arc::new(database), head, mark })
     }
 
@@ -145,13 +151,14 @@ impl Files {
         let database = (self.opener)(&self.builder(0), &new, true)?;
         let mut transaction = database.begin_write()?;
         transaction.set_quick_repair(true);
-        Tables::open(&transaction)?.set_head(&Head::new())?;
+        self.schema.create(&transaction)?;
+        set_head(&transaction, &Head::new())?;
         transaction.commit()?;
         database.close()?;
         std::fs::rename(&new, path)
             .and_then(|()| sync_folder(path))
             .map_err(|error| Fault::io("creating the database", &error))?;
-        tracing::warn!(path = %path.display(), "an empty payment ledger was created");
+        tracing::warn!(path = %path.display(), "an empty {} was created", Self::NAMES.what);
         Ok(())
     }
 }
@@ -162,5 +169,5 @@ pub fn plain() -> Opener {
 }
 
 fn exists(path: &Path) -> Result<bool, Fault> {
-    path.try_exists().map_err(|error: io::Error| Fault::io("looking for the ledger", &error))
+    path.try_exists().map_err(|error: io::Error| Fault::io("looking for the files", &error))
 }

@@ -1,0 +1,29 @@
+//! The event log: what QIWI told the gateway, once each, in the order in which it became durable.
+//!
+//! [`record`] says what an event is, [`id`] what makes two of them the same, [`encode`] how one is
+//! written down, [`store`] what a place that keeps them must promise. [`cursor`] is what clients
+//! hold. [`cell`] is what changes beside the log, by compare-and-set: the state of consumer groups
+//! ([`group`]), dead letters ([`dead`]) and the watermarks of reconciliation ([`watermark`]). The
+//! engines are in [`crate::state`]; receiving, trusting and delivering are left to others.
+
+pub mod cell;
+pub mod cursor;
+pub mod dead;
+pub mod encode;
+pub mod group;
+pub mod id;
+pub mod record;
+pub mod store;
+pub mod watermark;
+
+pub use cell::{Cell, CellKey, CellKind, Cells, Put, Value};
+pub use cursor::{CursorError, Cursors, Position};
+pub use dead::DeadLetter;
+pub use group::{Claim, Gap, Group, Settled, Token};
+pub use id::{Chain, Delivery, EventId, Owner};
+pub use record::{Event, Kind, Source, Stored, Trust};
+pub use store::{
+    Append, Durability, EventLog, Info, Limit, LogError, Outcome, ReadError, Retention, Tidied,
+    Tier,
+};
+pub use watermark::Watermark;

@@ -1,0 +1,177 @@
+//! The state of a group against what its members may do to it.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::events::cell::VALUE_MAX;
+
+fn owner(tag: u8) -> Owner {
+    Owner::from_bytes([tag; 16])
+}
+
+fn group(ordered: bool, owners: &[u8]) -> Group {
+    let mut group = Group::new("filter", Uuid::from_u128(1), ordered, 10);
+    for (seq, tag) in (11..).zip(owners) {
+        assert!(group.look(seq, (*tag != 0).then(|| owner(*tag))));
+    }
+    group
+}
+
+fn seqs(tokens: &[Token]) -> Vec<u64> {
+    tokens.iter().map(|token| token.seq).collect()
+}
+
+#[test]
+fn what_is_not_settled_comes_again_and_late_word_counts() {
+    let mut group = group(false, &[1, 0, 1]);
+    assert_eq!((group.read, group.floor()), (13, 10));
+    let first = group.deliver(0, 30, 9);
+    assert_eq!(seqs(&first), [11, 13]);
+    assert_eq!((group.held(0), group.next_due(0)), (2, Some(30)));
+    assert_eq!(group.deliver(29, 60, 9), []);
+    let again = group.deliver(30, 60, 1);
+    assert_eq!(again, [Token { seq: 11, attempt: 2 }]);
+    // The first member is late, the second one has it by now: the work is done.
+    assert_eq!(group.settle(first[0]), Settled::Done);
+    assert_eq!(group.settle(again[0]), Settled::AlreadyDone);
+    assert_eq!(group.floor(), 12);
+    assert_eq!(group.settle(Token { seq: 13, attempt: 2 }), Settled::Unknown);
+    assert_eq!(group.settle(Token { seq: 14, attempt: 1 }), Settled::Unknown);
+    assert_eq!(group.settle(Token { seq: 13, attempt: 0 }), Settled::Unknown);
+    assert_eq!(group.settle(first[1]), Settled::Done);
+    assert_eq!(group.floor(), 13);
+}
+
+#[test]
+fn only_the_last_holder_extends_and_gives_back() {
+    let mut group = group(false, &[1]);
+    let first = group.deliver(0, 30, 9)[0];
+    assert_eq!(group.extend(first, 100), Settled::Done);
+    assert_eq!(group.extend(first, 50), Settled::Done, "and does not make it shorter");
+    assert_eq!(group.deliver(99, 130, 9), []);
+    let second = group.deliver(100, 130, 9)[0];
+    assert_eq!(group.extend(first, 500), Settled::AlreadyDone);
+    assert_eq!(group.give_back(first, 101), Settled::AlreadyDone);
+    assert_eq!(group.give_back(second, 1_000), Settled::Done);
+    assert_eq!((group.held(101), group.next_due(101)), (0, Some(1_000)));
+    assert_eq!(group.extend(second, 2_000), Settled::AlreadyDone, "nobody has it");
+    assert_eq!(group.deliver(1_000, 1_030, 9), [Token { seq: 11, attempt: 3 }]);
+    group.paused = true;
+    assert_eq!(group.deliver(5_000, 6_000, 9), []);
+}
+
+#[test]
+fn an_owners_next_event_waits_and_nobody_elses() {
+    let mut group = group(true, &[1, 1, 2, 1]);
+    let first = group.deliver(0, 30, 9);
+    assert_eq!(seqs(&first), [11, 13]);
+    assert_eq!(group.deliver(0, 30, 9), []);
+    assert_eq!(group.give_back(first[0], 1_000), Settled::Done);
+    assert_eq!(seqs(&group.deliver(50, 80, 9)), [13], "the one before is not settled");
+    assert_eq!(group.settle(first[0]), Settled::Done);
+    assert_eq!(seqs(&group.deliver(50, 80, 9)), [12]);
+}
+
+#[test]
+fn retention_that_passes_a_group_is_told() {
+    let mut group = group(false, &[1, 1, 1]);
+    assert_eq!(group.begins(11), None);
+    let tokens = group.deliver(0, 30, 9);
+    group.settle(tokens[0]);
+    assert_eq!(group.begins(12), None, "nothing was lost");
+    assert_eq!(group.begins(13), Some(Gap { from: 12, to: 12 }));
+    assert_eq!(group.settle(tokens[1]), Settled::AlreadyDone);
+    assert_eq!(group.settle(tokens[2]), Settled::Done);
+    assert_eq!(group.begins(20), Some(Gap { from: 14, to: 19 }));
+    assert_eq!((group.read, group.floor()), (19, 19));
+    assert!(!group.look(19, None) && !group.look(21, None) && group.look(20, None));
+}
+
+#[test]
+fn the_fullest_group_fits_into_a_cell() {
+    let mut group = Group::new(vec![1; 4096], Uuid::from_u128(1), false, u64::MAX - 100_000);
+    while group.look(group.read + 1, Some(owner(1))) {}
+    assert_eq!(group.claims.len(), CLAIMS_MAX);
+    assert!(group.look(group.read + 1, None), "what is not wanted needs no room");
+    group.deliver(0, i64::MAX, CLAIMS_MAX);
+    for claim in group.claims.values_mut() {
+        claim.attempt = u32::MAX;
+    }
+    assert!(group.encode().len() <= VALUE_MAX, "{} bytes", group.encode().len());
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Look(u8),
+    Deliver(i64, usize),
+    Settle(usize),
+    GiveBack(usize, i64),
+    Pass(i64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0..4_u8).prop_map(Step::Look),
+        (1..40_i64, 0..5_usize).prop_map(|(lasts, limit)| Step::Deliver(lasts, limit)),
+        any::<usize>().prop_map(Step::Settle),
+        (any::<usize>(), 0..40_i64).prop_map(|(which, pause)| Step::GiveBack(which, pause)),
+        (0..60_i64).prop_map(Step::Pass),
+    ]
+}
+
+proptest! {
+    /// Whatever members do, each wanted event is delivered until somebody settles it, and in an
+    /// ordered group none before its owner's earlier ones are settled.
+    #[test]
+    fn nothing_is_forgotten(ordered: bool, steps in prop::collection::vec(step(), 0..200)) {
+        let mut group = Group::new("", Uuid::nil(), ordered, 0);
+        let (mut now, mut open, mut tokens) = (0, BTreeSet::new(), Vec::new());
+        for step in steps {
+            match step {
+                Step::Look(tag) => {
+                    let seq = group.read + 1;
+                    prop_assert!(group.look(seq, (tag != 0).then(|| owner(tag))));
+                    if tag != 0 {
+                        open.insert((seq, owner(tag)));
+                    }
+                }
+                Step::Deliver(lasts, limit) => {
+                    let delivered = group.deliver(now, now + lasts, limit);
+                    prop_assert!(delivered.len() <= limit);
+                    for token in delivered {
+                        let own = group.claims.get(&token.seq).unwrap().owner;
+                        let first = open.iter().find(|(_, owner)| *owner == own).unwrap();
+                        prop_assert!(!ordered || first.0 == token.seq);
+                        prop_assert!(!tokens.contains(&token), "a token is given once");
+                        tokens.push(token);
+                    }
+                }
+                Step::Settle(which) if !tokens.is_empty() => {
+                    let token: Token = tokens[which % tokens.len()];
+                    let was_open = open.iter().any(|(seq, _)| *seq == token.seq);
+                    let settled = group.settle(token);
+                    prop_assert_eq!(settled == Settled::Done, was_open);
+                    open.retain(|(seq, _)| *seq != token.seq);
+                }
+                Step::GiveBack(which, pause) if !tokens.is_empty() => {
+                    group.give_back(tokens[which % tokens.len()], now + pause);
+                }
+                Step::Pass(time) => now += time,
+                Step::Settle(_) | Step::GiveBack(..) => {}
+            }
+            let floor = open.first().map_or(group.read, |(seq, _)| seq - 1);
+            prop_assert_eq!(group.floor(), floor);
+            prop_assert_eq!(Group::decode(&group.encode()).unwrap(), group.clone());
+        }
+        for _ in 0..open.len() {
+            now += 1_000;
+            for token in group.deliver(now, now + 1, usize::MAX) {
+                group.settle(token);
+            }
+        }
+        prop_assert_eq!(group.floor(), group.read, "all of it can be settled in the end");
+    }
+}
