@@ -2,8 +2,8 @@
 //!
 //! The modules in reading order: what a method is ([`policy`], [`operations`], [`operation`]), how a
 //! call travels ([`server`], [`edge`], [`gateway`], [`cache`], [`upstream`]), what it maps
-//! ([`wallet`], [`admin_api`]), and what all of them share. `ARCHITECTURE.md` has the map and two
-//! walkthroughs.
+//! ([`wallet`], [`notification`], [`admin_api`]), and what all of them share. `ARCHITECTURE.md` has
+//! the map and two walkthroughs.
 
 pub mod config;
 
@@ -27,6 +27,7 @@ pub mod upstream;
 pub mod wallets;
 
 pub mod admin_api;
+pub mod notification;
 pub mod wallet;
 
 pub mod credentials;
