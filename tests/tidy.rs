@@ -270,6 +270,7 @@ fn the_sandbox_shares_no_mapping_with_the_gateway() {
     let words = [
         "crate::wallet",
         "crate::wallets",
+        "crate::notification",
         "crate::p2p",
         "crate::pay",
         "crate::money",
