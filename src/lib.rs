@@ -2,8 +2,8 @@
 //!
 //! The modules in reading order: what a method is ([`policy`], [`operations`], [`operation`]), how a
 //! call travels ([`server`], [`edge`], [`gateway`], [`cache`], [`upstream`]), what it maps
-//! ([`wallet`], [`p2p`], [`admin_api`]), and what all of them share. `ARCHITECTURE.md` has the map and two
-//! walkthroughs.
+//! ([`wallet`], [`p2p`], [`admin_api`]), what comes in by itself ([`notification`], [`events`]), and what
+//! all of them share. `ARCHITECTURE.md` has the map and walkthroughs.
 
 pub mod config;
 
@@ -28,6 +28,7 @@ pub mod upstream;
 pub mod wallets;
 
 pub mod admin_api;
+pub mod notification;
 pub mod p2p;
 pub mod wallet;
 

@@ -23,6 +23,9 @@ mod documents;
 /// Every method against the sandbox.
 mod sandbox;
 
+/// Notifications of the sandbox, read as the gateway reads them.
+mod notifications;
+
 /// Areas of the wallet: what leaves on the wire and what a caller gets, from QIWI's own examples.
 mod wallet {
     mod balance;

@@ -160,10 +160,10 @@ fn has_word(line: &str, word: &str) -> bool {
     })
 }
 
-/// The folders and files of API areas.
+/// The folders and files of API areas, inbound ones too.
 fn areas() -> Vec<File> {
     let is_area = |path: &str| {
-        ["wallet", "p2p", "pay"].iter().any(|product| {
+        ["wallet", "p2p", "pay", "notification"].iter().any(|product| {
             path == format!("src/{product}.rs") || path.starts_with(&format!("src/{product}/"))
         })
     };
@@ -270,6 +270,7 @@ fn the_sandbox_shares_no_mapping_with_the_gateway() {
     let words = [
         "crate::wallet",
         "crate::wallets",
+        "crate::notification",
         "crate::p2p",
         "crate::pay",
         "crate::money",
@@ -289,6 +290,10 @@ fn a_module_knows_the_ones_after_it_only() {
     for (module, later) in [
         ("src/wallet", &["crate::gateway", "crate::server", "crate::edge", "crate::upstream"][..]),
         ("src/p2p", &["crate::gateway", "crate::server", "crate::edge", "crate::upstream"]),
+        (
+            "src/notification",
+            &["crate::gateway", "crate::server", "crate::edge", "crate::upstream", "crate::state"],
+        ),
         (
             "src/operation.rs",
             &["crate::gateway", "crate::server", "crate::edge", "crate::upstream"],

@@ -1,15 +1,17 @@
-//! The sandbox's own interface under `/__sandbox`: faults, the journal, what was paid, reset.
+//! The sandbox's own interface under `/__sandbox`: faults, the journal, what was paid and sent,
+//! money from outside, reset.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::json;
 
+use super::Incoming;
 use super::answer;
 use super::call::Shared;
 use super::faults::Rule;
@@ -21,6 +23,8 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/__sandbox/requests", get(requests))
         .route("/__sandbox/payments", get(payments))
         .route("/__sandbox/outbox", get(outbox))
+        .route("/__sandbox/incoming", post(incoming))
+        .route("/__sandbox/wallets/{wallet}/bills/{bill}/pay", post(pay_bill))
         .route("/__sandbox/reset", post(reset))
 }
 
@@ -50,7 +54,25 @@ async fn payments(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 async fn outbox(State(shared): State<Arc<Shared>>) -> Response {
-    answer::json(StatusCode::OK, &json!(shared.world().outbox))
+    answer::json(StatusCode::OK, &shared.world().outbox.to_json())
+}
+
+async fn incoming(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
+    let incoming = serde_json::from_slice::<Incoming>(&body).map_err(|error| error.to_string());
+    match incoming.and_then(|incoming| shared.world().top_up(incoming)) {
+        Ok(txn_id) => answer::json(StatusCode::CREATED, &json!({ "txnId": txn_id })),
+        Err(reason) => (StatusCode::BAD_REQUEST, format!("{reason}\n")).into_response(),
+    }
+}
+
+async fn pay_bill(
+    State(shared): State<Arc<Shared>>,
+    Path((wallet, bill)): Path<(String, String)>,
+) -> Response {
+    match shared.world().pay_bill(&wallet, &bill) {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(reason) => (StatusCode::NOT_FOUND, format!("{reason}\n")).into_response(),
+    }
 }
 
 async fn reset(State(shared): State<Arc<Shared>>) -> StatusCode {

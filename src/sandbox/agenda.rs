@@ -1,7 +1,7 @@
 //! What happens by itself after a while: payments settle, late ones appear, downgrades finish.
 //!
 //! Nothing here has a timer. Whoever opens the state first lets everything happen that is due, so
-//! nobody can see the state between.
+//! nobody can see the state between; whom nobody asks, `postman.rs` looks after.
 
 use std::time::Instant;
 
@@ -100,12 +100,15 @@ impl World {
         }
         if settlement.failure.is_some() {
             wallet.credit(settlement.held);
+        }
+        self.announce(&settlement.wallet, id, Kind::Out);
+        if settlement.failure.is_some() {
             return;
         }
         match settlement.then {
             Consequence::Nothing => {}
             Consequence::Credit { wallet, sum, sender, comment } => {
-                self.receive(&wallet, sum, sender, comment);
+                self.receive(&wallet, sum, sender, comment, 7);
             }
             Consequence::Card { order } => {
                 orders::issue_paid(self, &settlement.wallet, &order, id);
@@ -113,19 +116,19 @@ impl World {
         }
     }
 
-    /// An incoming transfer, with an operation of its own in the recipient's history.
+    /// An incoming transfer, with an operation of its own in the recipient's history; its id, if
+    /// there is such a recipient.
     pub(super) fn receive(
         &mut self,
         recipient: &str,
         sum: Money,
         sender: String,
         comment: Option<String>,
-    ) {
+        provider: u32,
+    ) -> Option<u64> {
         let txn_id = self.new_id();
         let client_id = self.new_id().to_string();
-        let Some(wallet) = self.wallets.get_mut(recipient) else {
-            return;
-        };
+        let wallet = self.wallets.get_mut(recipient)?;
         wallet.credit(sum);
         wallet.write(Operation {
             txn_id,
@@ -136,11 +139,23 @@ impl World {
             account: sender,
             sum,
             commission: 0,
-            provider: 7,
+            provider,
             source: Source::of_account(sum.currency),
             comment,
             currency_rate: "1",
         });
+        self.announce(recipient, txn_id, Kind::In);
+        Some(txn_id)
+    }
+}
+
+impl Agenda {
+    /// When the next thing happens.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        let settlements = self.settlements.iter().map(|item| item.due);
+        let late = self.late.iter().map(|item| item.due);
+        let downgrades = self.downgrades.iter().map(|item| item.due);
+        settlements.chain(late).chain(downgrades).min()
     }
 }
 

@@ -13,6 +13,7 @@ use super::auth::Access;
 use super::call::Call;
 use super::moment::{self, MOSCOW, Moment};
 use super::money::{KZT, Money, RUB, two_places};
+use super::notice::Notice;
 use super::state::{Invoice, Wallet, World};
 
 /// An issued bill.
@@ -26,6 +27,8 @@ pub(super) struct Bill {
     form: String,
     /// The optional parts, as they were sent.
     extras: Map<String, Value>,
+    /// The secret key that issued it.
+    issued_with: String,
 }
 
 /// W-INV-2. A repeated request is answered with the bill there is; the same id for another bill is
@@ -36,7 +39,7 @@ pub(super) async fn issue(call: Call, Path(id): Path<String>, body: Bytes) -> Re
     if id.len() > 200 || !id.bytes().all(named) {
         return Err(malformed());
     }
-    let bill = Bill::read(&call.json(&body)?).ok_or_else(malformed)?;
+    let bill = Bill::read(&call.json(&body)?, call.token()).ok_or_else(malformed)?;
     let mut world = call.shared.world();
     if let Some(known) = bill_of(&mut world, number, &id) {
         let same =
@@ -99,12 +102,25 @@ pub(super) async fn cancel(call: Call, Path(id): Path<String>) -> Reply {
     answer::ok(&shown)
 }
 
-/// Ends a waiting bill whose invoice its payer has paid or rejected.
+/// Ends a waiting bill whose invoice its payer has paid or rejected. That it is paid is told to the
+/// address of the keys it was issued with, if they have one.
 pub(super) fn end(world: &mut World, bill: &(String, String), status: &'static str) {
     let (issuer, id) = bill;
-    if let Some(bill) = bill_of(world, issuer, id) {
-        bill.end(status);
+    let Some(bill) = bill_of(world, issuer, id).filter(|bill| bill.status == "WAITING") else {
+        return;
+    };
+    bill.end(status);
+    let bill = bill.clone();
+    let pair = world.wallets.get(issuer).and_then(|wallet| wallet.notified_pair.as_ref());
+    let pair = pair.filter(|pair| pair.secret == bill.issued_with && status == "PAID");
+    if let Some(notice) = pair.map(|pair| Notice::of_bill(issuer, id, &bill, pair)) {
+        world.outbox.announce(notice);
     }
+}
+
+/// A bill that can be paid.
+pub(super) fn waiting<'a>(world: &'a mut World, issuer: &str, id: &str) -> Option<&'a Bill> {
+    bill_of(world, issuer, id).filter(|bill| bill.status == "WAITING").map(|bill| &*bill)
 }
 
 /// A bill as it is at this moment: its time may have run out.
@@ -118,7 +134,7 @@ fn bill_of<'a>(world: &'a mut World, issuer: &str, id: &str) -> Option<&'a mut B
 }
 
 impl Bill {
-    fn read(body: &Value) -> Option<Self> {
+    fn read(body: &Value, issued_with: &str) -> Option<Self> {
         let amount = body.get("amount")?;
         let currency = match amount.get("currency")?.as_str()? {
             "RUB" => RUB,
@@ -149,6 +165,7 @@ impl Bill {
             expires,
             form: uuid::Uuid::new_v4().to_string(),
             extras,
+            issued_with: issued_with.to_owned(),
         })
     }
 
@@ -157,6 +174,33 @@ impl Bill {
             self.status = status;
             self.changed = jiff::Timestamp::now();
         }
+    }
+
+    pub(super) fn sum(&self) -> Money {
+        self.sum
+    }
+
+    pub(super) fn comment(&self) -> Option<&str> {
+        self.extras.get("comment")?.as_str()
+    }
+
+    pub(super) fn customer_phone(&self) -> Option<&str> {
+        self.extras.get("customer")?.get("phone")?.as_str()
+    }
+
+    /// The bill as notifications have it: times in whole seconds, of their offset the hours only.
+    pub(super) fn to_notification(&self, id: &str) -> Value {
+        let mut shown = self.to_json(id);
+        let time = |seconds| moment::with_hours(seconds, MOSCOW);
+        if let Some(fields) = shown.as_object_mut() {
+            let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
+            let changed = time(self.changed.as_second());
+            put("status", json!({ "value": self.status, "changedDateTime": changed }));
+            put("creationDateTime", json!(time(self.created.as_second())));
+            put("expirationDateTime", json!(time(self.expires.seconds)));
+            fields.remove("payUrl");
+        }
+        shown
     }
 
     fn to_json(&self, id: &str) -> Value {

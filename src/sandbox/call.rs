@@ -12,9 +12,10 @@ use serde_json::Value;
 
 use super::SandboxConfig;
 use super::answer::Refusal;
-use super::auth::{Access, Tokens};
+use super::auth::{self, Access, Tokens};
 use super::faults::{BalanceFault, Faults, PaymentFault};
 use super::journal::Journal;
+use super::letter::Letter;
 use super::limit::HistoryLimit;
 use super::query::Query;
 use super::seed;
@@ -47,12 +48,21 @@ impl Shared {
     pub(super) fn world(&self) -> MutexGuard<'_, World> {
         let mut world = self.world.lock();
         world.advance(Instant::now());
+        for notice in world.outbox.take_notices() {
+            let mischief = self.faults.take_for(&notice);
+            world.outbox.post(Letter::write(&notice, &mischief, &self.config));
+        }
         world
     }
 
     /// Back to the seeded state, with no ban, no fault and an empty journal.
     pub(super) fn reset(&self) {
-        *self.world.lock() = seed::world(seed_time(&self.config));
+        {
+            let mut world = self.world.lock();
+            let outbox = world.outbox.successor();
+            *world = seed::world(seed_time(&self.config));
+            world.outbox = outbox;
+        }
         self.tokens.reset();
         self.history_limit.reset();
         self.faults.clear();
@@ -125,6 +135,11 @@ impl Call {
         }
         let known = self.shared.world().wallets.contains_key(in_path);
         Err(Refusal::empty(if known { StatusCode::FORBIDDEN } else { StatusCode::NOT_FOUND }))
+    }
+
+    /// The token of a call that was admitted.
+    pub(super) fn token(&self) -> &str {
+        auth::bearer(&self.headers).unwrap_or_default()
     }
 
     /// Counts the call against the history limit of a wallet.

@@ -118,7 +118,9 @@ impl World {
                 held: order.debit,
                 then: order.then,
             });
+            self.outbox.ring();
         }
+        self.announce(order.wallet, txn_id, Kind::Out);
         Ok(txn_id)
     }
 

@@ -3,6 +3,8 @@
 //! One HTTP/1.1 listener plays every upstream host (their paths do not collide), so each base
 //! address of the gateway can point at it. The sandbox answers from a seeded wallet in memory,
 //! enforces tokens and permissions, counts requests the way QIWI does, and misbehaves on demand.
+//! It sends notifications to webhooks that are registered at it, to loopback addresses unless told
+//! otherwise, and repeats them as QIWI does, if wanted in a shorter time.
 //!
 //! It is written from the official documents alone and shares nothing with the gateway's own
 //! mapping, so that a mistake on one side cannot hide behind the same mistake on the other.
@@ -17,10 +19,15 @@ mod committed;
 pub mod demo;
 mod faults;
 mod files;
+mod incoming;
 mod journal;
+mod letter;
 mod limit;
 mod moment;
 mod money;
+mod notice;
+mod outbox;
+mod postman;
 mod query;
 mod seed;
 mod seed_history;
@@ -59,6 +66,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 pub use committed::CommittedPayment;
+pub use incoming::Incoming;
 pub use server::Sandbox;
 
 /// What the sandbox does with a payment whose id its wallet has used before.
@@ -94,6 +102,12 @@ pub struct SandboxConfig {
     pub settle_delay: Duration,
     /// What happens to a payment id that comes again.
     pub duplicates: UpstreamDuplicate,
+    /// How many times shorter the pauses are after which an unheard notification is sent again.
+    pub notification_time_scale: u32,
+    /// How long the answer to a notification is waited for.
+    pub notification_timeout: Duration,
+    /// Whether notifications are sent to addresses outside this machine, too.
+    pub notify_beyond_loopback: bool,
 }
 
 impl Default for SandboxConfig {
@@ -108,6 +122,9 @@ impl Default for SandboxConfig {
             request_log: 1000,
             settle_delay: Duration::from_millis(500),
             duplicates: UpstreamDuplicate::Executes,
+            notification_time_scale: 1,
+            notification_timeout: Duration::from_secs(2),
+            notify_beyond_loopback: false,
         }
     }
 }

@@ -43,6 +43,12 @@ pub(super) fn with_offset(seconds: i64, offset: Offset) -> String {
     format!("{}{}", local.strftime("%Y-%m-%dT%H:%M:%S"), suffix(offset))
 }
 
+/// Unix seconds as `2021-01-18T15:25:18+03`, the form of notifications about bills.
+pub(super) fn with_hours(seconds: i64, offset: Offset) -> String {
+    let text = with_offset(seconds, offset);
+    text.strip_suffix(":00").map(ToOwned::to_owned).unwrap_or(text)
+}
+
 /// A timestamp as `2021-01-18T14:29:51.984+03:00`.
 pub(super) fn with_milliseconds(at: Timestamp, offset: Offset) -> String {
     let local = offset.to_datetime(at);

@@ -51,7 +51,7 @@ pub(super) async fn send(call: Call, Path(id): Path<u64>, body: Bytes) -> Reply 
         return Err(not_available());
     }
     let letter = json!({ "wallet": number, "receipt": id, "email": email });
-    call.shared.world().outbox.push(letter);
+    call.shared.world().outbox.mail(letter);
     answer::status(StatusCode::CREATED)
 }
 

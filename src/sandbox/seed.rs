@@ -73,9 +73,11 @@ fn demo_wallet(now: i64) -> Wallet {
             url: "https://example.com/notifications/wallet/demo".to_owned(),
             direction: "BOTH",
             key: demo::HOOK_KEY.to_owned(),
+            previous_key: None,
         }),
         orders: BTreeMap::new(),
         bills: BTreeMap::new(),
+        notified_pair: None,
         prepared_cards: BTreeMap::new(),
     }
 }
@@ -109,6 +111,7 @@ fn second_wallet(now: i64) -> Wallet {
         hook: None,
         orders: BTreeMap::new(),
         bills: BTreeMap::new(),
+        notified_pair: None,
         prepared_cards: BTreeMap::new(),
     }
 }

@@ -25,9 +25,9 @@ use tower::ServiceExt;
 use super::call::Shared;
 use super::faults::{self, CutConnection, ResetConnection};
 use super::{
-    CommittedPayment, SandboxConfig, admin, balances, bills, card_control, cards, detection,
-    history, identification, invoices, journal, kazakhstan, keys, limits, orders, payments,
-    profile, providers, receipts, tariffs, terms, webhooks,
+    CommittedPayment, Incoming, SandboxConfig, admin, balances, bills, card_control, cards,
+    detection, history, identification, invoices, journal, kazakhstan, keys, limits, orders,
+    payments, postman, profile, providers, receipts, tariffs, terms, webhooks,
 };
 
 /// A running sandbox. Dropping it stops it too; [`shutdown`](Sandbox::shutdown) also waits.
@@ -37,6 +37,7 @@ pub struct Sandbox {
     shared: Arc<Shared>,
     stop: DropGuard,
     accepting: JoinHandle<()>,
+    delivering: JoinHandle<()>,
 }
 
 impl Sandbox {
@@ -48,7 +49,8 @@ impl Sandbox {
         let router = router(Arc::clone(&shared));
         let stop = CancellationToken::new();
         let accepting = tokio::spawn(accept(listener, router, stop.clone()));
-        Ok(Self { address, shared, stop: stop.drop_guard(), accepting })
+        let delivering = tokio::spawn(postman::deliver(Arc::clone(&shared), stop.clone()));
+        Ok(Self { address, shared, stop: stop.drop_guard(), accepting, delivering })
     }
 
     /// Where the sandbox listens.
@@ -64,6 +66,28 @@ impl Sandbox {
     /// Every request so far, as `GET /__sandbox/requests` tells it.
     pub fn requests(&self) -> serde_json::Value {
         self.shared.journal.to_json()
+    }
+
+    /// Puts money into a wallet from outside; the id of the transaction.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn incoming(&self, incoming: Incoming) -> Result<u64, String> {
+        self.shared.world().top_up(incoming)
+    }
+
+    /// Pays a bill that a wallet has issued, as somebody does on its form who has no wallet here.
+    ///
+    /// # Errors
+    /// When there is no such bill, or it is not unpaid.
+    pub fn pay_bill(&self, issuer: &str, bill_id: &str) -> Result<(), String> {
+        self.shared.world().pay_bill(issuer, bill_id)
+    }
+
+    /// Receipts by e-mail and notifications with their attempts, oldest first, as
+    /// `GET /__sandbox/outbox` tells them.
+    pub fn outbox(&self) -> serde_json::Value {
+        self.shared.world().outbox.to_json()
     }
 
     /// Adds fault rules: one as an object or several as an array, in the form that
@@ -85,8 +109,9 @@ impl Sandbox {
     /// Stops listening, closes every connection and waits until that is done.
     pub async fn shutdown(self) {
         drop(self.stop);
-        // The task ends by itself; an error could only be its own panic, and then it has ended.
+        // The tasks end by themselves; an error could only be their own panic, and then they have.
         let _ended = self.accepting.await;
+        let _ended = self.delivering.await;
     }
 }
 

@@ -5,13 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::agenda::Agenda;
 use super::bills::Bill;
 use super::committed::CommittedPayment;
 use super::money::Money;
 use super::operation::Operation;
+use super::outbox::Outbox;
 
 /// Everything there is.
 #[derive(Debug)]
@@ -21,8 +20,8 @@ pub(super) struct World {
     pub(super) seeded_at: i64,
     /// Every payment carried out, oldest first.
     pub(super) committed: Vec<CommittedPayment>,
-    /// What would have gone out: receipts by e-mail and test notifications, oldest first.
-    pub(super) outbox: Vec<Value>,
+    /// What goes out by itself: receipts by e-mail and notifications.
+    pub(super) outbox: Outbox,
     pub(super) agenda: Agenda,
     last_id: u64,
 }
@@ -34,7 +33,7 @@ impl World {
             wallets: wallets.collect(),
             seeded_at,
             committed: Vec::new(),
-            outbox: Vec::new(),
+            outbox: Outbox::default(),
             agenda: Agenda::default(),
             last_id: 40_000_000_000,
         }
@@ -70,6 +69,8 @@ pub(super) struct Wallet {
     pub(super) hook: Option<Hook>,
     /// Bills the wallet has issued, by their `billId`.
     pub(super) bills: BTreeMap<String, Bill>,
+    /// The P2P keys whose bills are notified about; one pair can have an address.
+    pub(super) notified_pair: Option<KeyPair>,
     /// Card numbers by the token that W-PAY-14 gave out for them.
     pub(super) prepared_cards: BTreeMap<String, String>,
 }
@@ -229,4 +230,15 @@ pub(super) struct Hook {
     pub(super) direction: &'static str,
     /// Base64 of 32 bytes.
     pub(super) key: String,
+    /// The key before the last change.
+    pub(super) previous_key: Option<String>,
+}
+
+/// A P2P key pair with an address for notifications.
+#[derive(Debug)]
+pub(super) struct KeyPair {
+    pub(super) secret: String,
+    pub(super) url: String,
+    /// The secret of the pair that had the address before.
+    pub(super) previous: Option<String>,
 }

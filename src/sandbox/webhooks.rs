@@ -1,6 +1,4 @@
-//! Webhooks of the wallet: W-HK-1…6.
-//!
-//! The sandbox calls nobody: a test notification goes to its outbox, `GET /__sandbox/outbox`.
+//! Webhooks of the wallet: W-HK-1…6. What is sent to them is `notice.rs`, and how, `postman.rs`.
 
 use axum::extract::Path;
 use axum::http::StatusCode;
@@ -11,6 +9,7 @@ use serde_json::{Value, json};
 use super::answer::{self, Refusal, Reply};
 use super::auth::{Access, Permission};
 use super::call::Call;
+use super::notice::Notice;
 use super::state::Hook;
 
 const ACCESS: Access = Access::Permission(Permission::Payments);
@@ -49,6 +48,7 @@ pub(super) async fn register(call: Call) -> Reply {
         url: url.to_owned(),
         direction,
         key: random_key(),
+        previous_key: None,
     };
     let shown = hook_json(&hook);
     let free = call.change_wallet(number, |wallet| {
@@ -91,7 +91,7 @@ pub(super) async fn new_key(call: Call, Path(id): Path<String>) -> Reply {
     let number = call.admit(ACCESS)?;
     let key = call.change_wallet(number, |wallet| {
         wallet.hook.as_mut().filter(|hook| hook.id == id).map(|hook| {
-            hook.key = random_key();
+            hook.previous_key = Some(std::mem::replace(&mut hook.key, random_key()));
             hook.key.clone()
         })
     })?;
@@ -105,21 +105,13 @@ pub(super) async fn active(call: Call) -> Reply {
     answer::ok(&hook.ok_or_else(not_found)?)
 }
 
-/// W-HK-6.
+/// W-HK-6. The answer does not wait for that of the receiver.
 pub(super) async fn test(call: Call) -> Reply {
     let number = call.admit(ACCESS)?;
-    let hook = call.with_wallet(number, |wallet, _| {
-        wallet.hook.as_ref().map(|hook| (hook.id.clone(), hook.url.clone()))
+    let notice = call.with_wallet(number, |wallet, _| {
+        wallet.hook.as_ref().map(|hook| Notice::test(number, hook))
     })?;
-    let (id, url) = hook.ok_or_else(not_found)?;
-    let notification = json!({
-        "messageId": uuid::Uuid::new_v4().to_string(),
-        "hookId": id,
-        "test": true,
-        "version": "1.0.0",
-    });
-    let sent = json!({ "wallet": number, "notification": notification, "url": url });
-    call.shared.world().outbox.push(sent);
+    call.shared.world().outbox.announce(notice.ok_or_else(not_found)?);
     answer::ok(&json!({ "response": "Webhook sent" }))
 }
 

@@ -2,12 +2,15 @@
 //!
 //! A fault comes with the request itself (`x-sandbox-fault`) or from a rule set beforehand.
 //! Everything that applies to a request is merged: the header first, then the rules in the order
-//! they were set; of two values for the same field the earlier one wins.
+//! they were set; of two values for the same field the earlier one wins. Rules may also be about the
+//! notifications that the sandbox sends.
 
 mod effect;
+mod mischief;
 mod rules;
 
 pub(super) use effect::{BalanceFault, CutConnection, ResetConnection, apply};
+pub(super) use mischief::{Mischief, WrongSignature};
 pub(super) use rules::{Faults, Rule};
 
 use std::time::Duration;

@@ -1,13 +1,14 @@
-//! Rules: which requests a fault strikes, and how often.
+//! Rules: which requests or notifications a fault strikes, and how often.
 
 use axum::http::request::Parts;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, HEADER};
+use super::{Fault, HEADER, Mischief};
 use crate::sandbox::auth;
+use crate::sandbox::notice::Notice;
 
-/// A fault with the requests it is meant for.
+/// A fault with the requests it is meant for, or the same for notifications.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::sandbox) struct Rule {
@@ -19,10 +20,15 @@ pub(in crate::sandbox) struct Rule {
     /// How many are struck after that; null is every one.
     #[serde(default)]
     times: Option<u64>,
-    fault: Fault,
+    /// What happens to requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fault: Option<Fault>,
+    /// What happens to notifications.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    notification: Option<Mischief>,
 }
 
-/// A request matches when everything named matches.
+/// A request or notification matches when everything named matches.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 struct Match {
@@ -36,6 +42,9 @@ struct Match {
     /// Never shown again.
     #[serde(skip_serializing)]
     token: Option<String>,
+    /// What a notification is about: `wallet`, `test` or `bill`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    about: Option<String>,
 }
 
 /// The rules in force.
@@ -46,7 +55,7 @@ impl Faults {
     /// Adds rules behind the present ones; all or none.
     pub(in crate::sandbox) fn add(&self, rules: Vec<Rule>) -> Result<(), String> {
         for rule in &rules {
-            rule.fault.check()?;
+            rule.check()?;
         }
         let effective = rules.into_iter().filter(|rule| rule.times != Some(0));
         self.0.lock().extend(effective);
@@ -70,22 +79,73 @@ impl Faults {
             Some(value) => Fault::parse(value.to_str().map_err(|error| error.to_string())?)?,
         };
         let mut rules = self.0.lock();
-        for rule in rules.iter_mut().filter(|rule| rule.on.matches(request, body)) {
-            if rule.skip > 0 {
-                rule.skip -= 1;
-                continue;
+        for rule in rules.iter_mut() {
+            if let Some(more) = rule.fault.clone()
+                && rule.on.matches(request, body)
+                && rule.strikes()
+            {
+                fault.merge(more);
             }
-            if let Some(times) = &mut rule.times {
-                *times = times.saturating_sub(1);
-            }
-            fault.merge(rule.fault.clone());
         }
         rules.retain(|rule| rule.times != Some(0));
         Ok(fault)
     }
+
+    /// What happens to a notification. Counts it against the rules it matches.
+    pub(in crate::sandbox) fn take_for(&self, notice: &Notice) -> Mischief {
+        let mut mischief = Mischief::default();
+        let mut rules = self.0.lock();
+        for rule in rules.iter_mut() {
+            if let Some(more) = rule.notification.clone()
+                && rule.on.matches_notice(notice)
+                && rule.strikes()
+            {
+                mischief.merge(more);
+            }
+        }
+        rules.retain(|rule| rule.times != Some(0));
+        mischief
+    }
+}
+
+impl Rule {
+    /// What the types cannot express.
+    fn check(&self) -> Result<(), String> {
+        match (&self.fault, &self.notification) {
+            (Some(fault), None) if self.on.about.is_none() => fault.check(),
+            (Some(_), None) => Err("about is for notifications".to_owned()),
+            (None, Some(_)) if self.on.method.is_some() || self.on.token.is_some() => {
+                Err("a notification has neither method nor token".to_owned())
+            }
+            (None, Some(mischief)) => mischief.check(),
+            _ => Err("a rule has a fault or a notification".to_owned()),
+        }
+    }
+
+    /// Counts a match; whether the rule has begun and not ended.
+    fn strikes(&mut self) -> bool {
+        if self.skip > 0 {
+            self.skip -= 1;
+            return false;
+        }
+        if let Some(times) = &mut self.times {
+            *times = times.saturating_sub(1);
+        }
+        true
+    }
 }
 
 impl Match {
+    fn matches_notice(&self, notice: &Notice) -> bool {
+        let about = self.about.as_deref();
+        let prefix = self.path_prefix.as_deref();
+        let part = self.body_contains.as_deref();
+        let path = url::Url::parse(&notice.url).map(|url| url.path().to_owned());
+        about.is_none_or(|about| notice.about.name() == about)
+            && prefix.is_none_or(|prefix| path.is_ok_and(|path| path.starts_with(prefix)))
+            && part.is_none_or(|part| notice.body.to_string().contains(part))
+    }
+
     fn matches(&self, request: &Parts, body: &[u8]) -> bool {
         let method = self.method.as_deref();
         let prefix = self.path_prefix.as_deref();

@@ -8,9 +8,12 @@ mod faults;
 mod history;
 mod limit;
 mod master;
+mod mischief;
 mod money;
 mod money_faults;
+mod notifications;
 mod payments;
+mod receiver;
 mod requisites;
 mod writes;
 
