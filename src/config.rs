@@ -25,7 +25,7 @@ use std::path::Path;
 
 pub use address::{BaseUrl, NatsUrl};
 pub use calls::{Admission, Breaker, Cache, Cooldown, Deadline, Limit, Payments, Retry, Upstream};
-pub use listeners::{Admin, Grpc, Notifications, Sandbox};
+pub use listeners::{Admin, Events, Grpc, Notifications, Sandbox};
 pub use markdown::keys_markdown;
 pub use mistake::{Mistake, Mistakes, Origin, Warning};
 pub use named::{CallerConfig, CredentialConfig, Webhook, is_name};
@@ -111,6 +111,8 @@ config! {
     admin: Admin,
     /// The listener for QIWI's notifications.
     notifications: Notifications,
+    /// The event log and its streams.
+    events: Events,
     /// QIWI's hosts.
     upstream: Upstream,
     /// Repeating attempts.

@@ -7,11 +7,14 @@
 //! engines are in [`crate::state`]; receiving, trusting and delivering are left to others.
 
 pub mod cell;
+pub mod cipher;
 pub mod cursor;
 pub mod dead;
 pub mod encode;
 pub mod group;
+pub mod hooks;
 pub mod id;
+pub mod ingress;
 pub mod record;
 pub mod store;
 pub mod watermark;

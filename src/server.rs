@@ -39,6 +39,7 @@ use crate::edge::identity::{Identities, IdentityLayer, Shares};
 use crate::edge::panic::CatchPanicLayer;
 use crate::edge::record::RecordLayer;
 use crate::error::Error;
+use crate::events::Retention;
 use crate::gateway::Gateway;
 use crate::operations;
 use crate::page::PageTokens;
@@ -115,7 +116,7 @@ impl Server {
         let callers = Callers::load(&config, &env)?;
         let pages = PageTokens::new(&page_keys(&config)?, config.pages.lifetime);
         let ca = ca(&config)?;
-        let ledger = state::open::open(&config.state).await.map_err(|_| StartError::Randomness)?;
+        let ledger = state::open::open(&config.state, retention(&config)).await.map_err(|_| StartError::Randomness)?;
         let payments =
             Payments::new(ledger.store, ledger.key, config.payments.clone(), Arc::clone(&metrics));
         let gateway = Arc::new(Gateway::new(
@@ -381,6 +382,14 @@ async fn tidy(gateway: Arc<Gateway>) {
         tokio::time::sleep(TIDY_EVERY).await;
         gateway.upstream().tidy();
     }
+}
+
+/// How long events are kept.
+fn retention(config: &Config) -> Retention {
+    let age_ms = i64::try_from(config.events.keep.as_millis()).unwrap_or(i64::MAX);
+    // What is told apart by the log must be there for longer than QIWI repeats.
+    let keep_ms = Retention::DEFAULT.keep_ms.min(age_ms);
+    Retention { age_ms, bytes: config.events.bytes_max.get(), keep_ms }
 }
 
 fn ca(config: &Config) -> Result<Option<Vec<u8>>, StartError> {

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use super::address::BaseUrl;
 use super::section::section;
 use super::units::{Percent, Size};
 
@@ -78,6 +79,55 @@ section! {
     Notifications in "notifications" {
         /// Address QIWI, or the proxy before the gateway, sends notifications to.
         listen: SocketAddr = loopback(8080);
+        /// Whether the listener is opened at all.
+        enabled: bool = true;
+        /// Where QIWI reaches the listener from outside, such as `https://pay.example.com/qiwi`;
+        /// needed for hooks the gateway registers by itself.
+        public_url: Option<BaseUrl> = None;
+        /// Networks notifications may come from; empty for those QIWI documents, `any` for all.
+        sources: Vec<String> = Vec::new();
+        /// Networks of proxies before the gateway, whose `X-Forwarded-For` is believed.
+        trusted_proxies: Vec<String> = Vec::new();
+        /// Lists of signed fields besides the documented one that are trusted, each with at least
+        /// the documented fields.
+        sign_fields: Vec<String> = Vec::new();
+        /// Largest notification.
+        body_max: Size = Size::kib(64), Size::kib(1)..=Size::mib(1);
+        /// Time to read a notification.
+        read_timeout: Duration = SECOND, Duration::from_millis(50)..=Duration::from_secs(60);
+        /// Time to store a notification before its sender is asked to come again.
+        store_timeout: Duration = Duration::from_millis(800), Duration::from_millis(50)..=Duration::from_secs(60);
+        /// Connections open at once.
+        connections_max: usize = 512, 1..=100_000;
+        /// How long replaced hooks and keys are still good: QIWI repeats for a day.
+        key_grace: Duration = Duration::from_secs(25 * 3600), SECOND..=DAY * 30;
+        /// Whether test notifications become events.
+        publish_tests: bool = false;
+    }
+}
+
+section! {
+    /// The event log and its streams.
+    Events in "events" {
+        /// How long events are kept.
+        keep: Duration = DAY * 30, SECOND..=DAY * 400;
+        /// Room for events; beyond it the oldest go, but none younger than 25 hours.
+        bytes_max: Size = Size::mib(8192), Size::mib(1)..=Size::mib(1024 * 1024);
+        /// Encoded events kept in memory for streams that are up to date.
+        ring: Size = Size::mib(64), Size::kib(64)..=Size::mib(4096);
+        /// Event streams open at once.
+        streams_max: usize = 10_000, 1..=1_000_000;
+        /// Streams that read old events from the log at once.
+        readers_max: usize = 32, 1..=10_000;
+        /// Pause between heartbeats of a stream whose caller gave none.
+        heartbeat: Duration = Duration::from_secs(15), Duration::from_millis(100)..=Duration::from_secs(60);
+        /// Events of this time go out together.
+        gather: Duration = Duration::from_millis(5), Duration::ZERO..=SECOND;
+        /// A stream that took nothing for this long while events wait is ended.
+        stalled: Duration = Duration::from_secs(60), Duration::from_millis(100)..=HOUR;
+        /// Age at which a stream is ended, so that clients spread over replicas; up to twice as
+        /// long, at random.
+        stream_age: Duration = Duration::from_secs(1800), Duration::from_millis(100)..=DAY;
     }
 }
 

@@ -24,6 +24,8 @@ numbered! {
         Inbox = 4,
         /// What somebody wants to be polled.
         Interest = 5,
+        /// The webhooks of a credential and their keys, sealed.
+        Hook = 6,
     }
 }
 

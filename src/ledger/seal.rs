@@ -39,6 +39,11 @@ impl LedgerKey {
         tag.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// Another key that depends on this one, for what is kept beside the ledger.
+    pub fn derived(&self, purpose: &str) -> [u8; KEY_LEN] {
+        self.tag(b"derived", purpose.as_bytes())
+    }
+
     /// The digest by which two requests are compared.
     pub fn content(&self, content: &[u8]) -> [u8; 32] {
         self.tag(b"content", content)

@@ -1,4 +1,4 @@
-//! Opening the ledger an installation is configured with, and its key.
+//! Opening what an installation is configured with: the ledger, the event log, and their key.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
@@ -7,39 +7,78 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::disk::sync_folder;
-use super::{EmbeddedLedger, MemoryLedger, Refusing, Settings};
+use super::{
+    EmbeddedLedger, EmbeddedLog, MemoryLedger, MemoryLog, Refusing, RefusingLog, Settings,
+};
 use crate::config::{Engine, State};
+use crate::events::{EventLog, LogError, Retention};
 use crate::ledger::seal::KEY_LEN;
 use crate::ledger::{Insert, LedgerKey, LedgerStore, StoreError};
 
 /// The key an embedded ledger makes for itself.
 const KEY_FILE: &str = "ledger.key";
 
-/// A ledger that is ready, or refuses with the reason why not.
+/// Everything the gateway remembers, each ready or refusing with the reason why not.
 pub struct Opened {
-    /// Where entries are kept.
+    /// Where payments are kept.
     pub store: Arc<dyn LedgerStore>,
-    /// How they name wallets.
+    /// How wallets are named, there and in the log.
     pub key: LedgerKey,
+    /// Where events are kept.
+    pub log: Arc<dyn EventLog>,
 }
 
-/// Opens the configured ledger. What goes wrong does not keep the gateway from starting: payments
-/// are refused with the reason, reads go on.
+/// Opens what is configured. What goes wrong does not keep the gateway from starting: payments or
+/// notifications are refused with the reason, reads go on.
 ///
 /// # Errors
 /// When the system has no randomness.
-pub async fn open(state: &State) -> Result<Opened, ring::error::Unspecified> {
+pub async fn open(state: &State, retention: Retention) -> Result<Opened, ring::error::Unspecified> {
     let random = LedgerKey::random()?;
-    match try_open(state, random).await {
-        Ok(opened) => Ok(opened),
-        Err(error) => {
-            tracing::error!(error = %error, "payments are refused until this is mended");
-            Ok(Opened { store: Arc::new(Refusing::new(error)), key: LedgerKey::new(&random) })
+    let ledger = open_ledger(state, random).await;
+    if let Err(error) = &ledger {
+        tracing::error!(error = %error, "payments are refused until this is mended");
+    }
+    // Without the ledger its key may still be there, and the log be readable.
+    let key = match &ledger {
+        Ok((_, key)) => Ok(*key),
+        Err(error) => key(state, random, false).await.map_err(|_| error.clone()),
+    };
+    let log = match &key {
+        Ok(_) => open_log(state, retention).await,
+        Err(error) => Err(LogError::Unavailable(error.to_string())),
+    };
+    let log = log.unwrap_or_else(|error| {
+        tracing::error!(error = %error, "notifications are refused until this is mended");
+        Arc::new(RefusingLog::new(error))
+    });
+    let store = match ledger {
+        Ok((store, _)) => store,
+        Err(error) => Arc::new(Refusing::new(error)),
+    };
+    Ok(Opened { store, key: LedgerKey::new(&key.unwrap_or(random)), log })
+}
+
+async fn open_log(state: &State, retention: Retention) -> Result<Arc<dyn EventLog>, LogError> {
+    match state.engine {
+        Engine::Memory => Ok(Arc::new(MemoryLog::new(retention))),
+        Engine::Embedded => {
+            let settings = Settings::new(&state.path);
+            let opened =
+                tokio::task::spawn_blocking(move || EmbeddedLog::open(&settings, retention)).await;
+            let ended = |_| LogError::Unavailable("opening the log ended early".to_owned());
+            Ok(Arc::new(opened.map_err(ended)??))
         }
+        Engine::Nats => Err(LogError::Unavailable(NO_NATS.to_owned())),
     }
 }
 
-async fn try_open(state: &State, random: [u8; KEY_LEN]) -> Result<Opened, StoreError> {
+/// What an operator is told who asks for what is not there.
+const NO_NATS: &str = "state.engine nats is not part of this version";
+
+type Ledger = (Arc<dyn LedgerStore>, [u8; KEY_LEN]);
+
+async fn open_ledger(state: &State, random: [u8; KEY_LEN]) -> Result<Ledger, StoreError> {
     let store: Arc<dyn LedgerStore> = match state.engine {
         Engine::Memory => Arc::new(MemoryLedger::new()),
         Engine::Embedded => {
@@ -48,27 +87,11 @@ async fn try_open(state: &State, random: [u8; KEY_LEN]) -> Result<Opened, StoreE
             let ended = |_| StoreError::Unavailable("opening the ledger ended early".to_owned());
             Arc::new(opened.map_err(ended)??)
         }
-        Engine::Nats => {
-            let what = "state.engine nats is not part of this version";
-            return Err(StoreError::Unavailable(what.to_owned()));
-        }
+        Engine::Nats => return Err(StoreError::Unavailable(NO_NATS.to_owned())),
     };
     let check = LedgerKey::new(&random).check(0).key;
     let is_new = store.get(&check).await?.is_none();
-    let place = match (&state.key_file, state.engine) {
-        (Some(path), _) => Some((path.clone(), false)),
-        (None, Engine::Embedded) => Some((state.path.join(KEY_FILE), is_new)),
-        (None, _) => None,
-    };
-    let secret = match place {
-        None => random,
-        Some((path, may_create)) => {
-            let read =
-                tokio::task::spawn_blocking(move || secret(&path, may_create, &random)).await;
-            let ended = |_| StoreError::Unavailable("reading the key ended early".to_owned());
-            read.map_err(ended)??
-        }
-    };
+    let secret = key(state, random, is_new).await?;
     let key = LedgerKey::new(&secret);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let entry = key.check(i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
@@ -78,8 +101,23 @@ async fn try_open(state: &State, random: [u8; KEY_LEN]) -> Result<Opened, StoreE
              back, because without it no payment is found again"
                 .to_owned(),
         )),
-        Insert::Inserted(_) | Insert::Exists(_) => Ok(Opened { store, key }),
+        Insert::Inserted(_) | Insert::Exists(_) => Ok((store, secret)),
     }
+}
+
+/// The key of the installation; in memory one for the life of the process.
+async fn key(
+    state: &State,
+    random: [u8; KEY_LEN],
+    may_create: bool,
+) -> Result<[u8; KEY_LEN], StoreError> {
+    let (path, may_create) = match (&state.key_file, state.engine) {
+        (Some(path), _) => (path.clone(), false),
+        (None, Engine::Embedded) => (state.path.join(KEY_FILE), may_create),
+        (None, _) => return Ok(random),
+    };
+    let read = tokio::task::spawn_blocking(move || secret(&path, may_create, &random)).await;
+    read.map_err(|_| StoreError::Unavailable("reading the key ended early".to_owned()))?
 }
 
 /// Reads a key; makes one where that is allowed and none is there.
@@ -153,7 +191,7 @@ mod tests {
     }
 
     async fn health(state: &State) -> String {
-        match open(state).await.unwrap().store.health() {
+        match open(state, Retention::DEFAULT).await.unwrap().store.health() {
             Ok(()) => String::new(),
             Err(error) => error.to_string(),
         }
@@ -164,11 +202,11 @@ mod tests {
         let folder = Folder::new();
         let state = embedded(&folder.0);
         let wallet = Wallet::parse("79991112233").unwrap();
-        let first = open(&state).await.unwrap();
+        let first = open(&state, Retention::DEFAULT).await.unwrap();
         first.store.health().unwrap();
         let owner = first.key.owner(&wallet);
         drop(first);
-        let second = open(&state).await.unwrap();
+        let second = open(&state, Retention::DEFAULT).await.unwrap();
         second.store.health().unwrap();
         assert_eq!(second.key.owner(&wallet), owner);
     }
