@@ -1,0 +1,228 @@
+//! The HTTP listener for QIWI's notifications: reading them within limits, and answering.
+//!
+//! What a notification means is left to [`super::intake`]. Addresses name the credential a
+//! notification is for, and a secret of its own where the credential has one:
+//! `/wallet/{credential}[/{secret}]` and `/bill/{credential}[/{secret}]`.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Time for the head of a request.
+const HEAD_WITHIN: Duration = Duration::from_secs(5);
+/// Connections of QIWI end by themselves; idle ones are not waited for.
+const REQUESTS_MAX_HEADERS: usize = 64;
+/// A pause after a failure to accept, which is a lack of something.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Which kind of notification an address is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// A wallet's transactions.
+    Wallet,
+    /// P2P bills.
+    Bill,
+}
+
+/// One notification as it arrived.
+pub struct Posted<'a> {
+    /// What its address says it is about.
+    pub about: About,
+    /// The credential its address names.
+    pub credential: &'a str,
+    /// The secret of its address.
+    pub secret: Option<&'a str>,
+    /// All headers.
+    pub headers: &'a HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// What is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    /// The status; QIWI repeats everything but 200.
+    pub status: StatusCode,
+    /// The body, which only P2P notifications have.
+    pub body: &'static str,
+}
+
+impl Answer {
+    /// A status without a body.
+    pub const fn status(status: StatusCode) -> Self {
+        Self { status, body: "" }
+    }
+}
+
+/// Takes notifications.
+pub trait Receiver: Send + Sync + 'static {
+    /// Decides before the body is read; `None` lets it in.
+    fn admit(&self, peer: SocketAddr, headers: &HeaderMap) -> Option<Answer>;
+
+    /// Takes a notification.
+    fn receive(&self, posted: Posted<'_>) -> impl Future<Output = Answer> + Send;
+
+    /// Counts a request that never became a notification.
+    fn refused(&self, reason: &'static str);
+}
+
+/// What protects the listener.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of a body.
+    pub body_max: usize,
+    /// Time for a body.
+    pub read_timeout: Duration,
+    /// Connections open at once.
+    pub connections_max: usize,
+}
+
+/// Serves until told to stop; requests under way are finished.
+pub async fn serve<R: Receiver>(
+    listener: TcpListener,
+    receiver: Arc<R>,
+    limits: Limits,
+    stop: CancellationToken,
+) {
+    let places = Arc::new(Semaphore::new(limits.connections_max));
+    let connections = TaskTracker::new();
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let (stream, peer) = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(error = %error, "a notification's connection was not accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+        };
+        let (receiver, stop) = (Arc::clone(&receiver), stop.clone());
+        connections.spawn(async move {
+            let _place = place;
+            let service = service_fn(move |request| {
+                let receiver = Arc::clone(&receiver);
+                async move { Ok::<_, Infallible>(handle(&*receiver, peer, request, limits).await) }
+            });
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_WITHIN)
+                .max_headers(REQUESTS_MAX_HEADERS)
+                .serve_connection(TokioIo::new(stream), service);
+            let mut connection = std::pin::pin!(connection);
+            tokio::select! {
+                // What goes wrong on a connection concerns its other end only.
+                _ = &mut connection => return,
+                () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+            }
+            let _ = connection.await;
+        });
+    }
+    connections.close();
+    connections.wait().await;
+}
+
+async fn handle<R: Receiver>(
+    receiver: &R,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+    limits: Limits,
+) -> Response<Full<Bytes>> {
+    let (parts, body) = request.into_parts();
+    let answer = async {
+        let path = parts.uri.path();
+        let Some((about, credential, secret)) = address(path) else {
+            receiver.refused("unknown_path");
+            return Answer::status(StatusCode::NOT_FOUND);
+        };
+        if parts.method != Method::POST {
+            receiver.refused("method");
+            return Answer::status(StatusCode::METHOD_NOT_ALLOWED);
+        }
+        if let Some(answer) = receiver.admit(peer, &parts.headers) {
+            return answer;
+        }
+        match tokio::time::timeout(limits.read_timeout, whole(body, limits.body_max)).await {
+            Ok(Ok(body)) => {
+                let headers = &parts.headers;
+                receiver.receive(Posted { about, credential, secret, headers, body }).await
+            }
+            Ok(Err(TooLarge)) => {
+                receiver.refused("too_large");
+                Answer::status(StatusCode::PAYLOAD_TOO_LARGE)
+            }
+            Err(_) => {
+                receiver.refused("too_slow");
+                Answer::status(StatusCode::REQUEST_TIMEOUT)
+            }
+        }
+    };
+    let Answer { status, body } = answer.await;
+    let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
+    *response.status_mut() = status;
+    if !body.is_empty() {
+        let json = http::HeaderValue::from_static(crate::policy::JSON);
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+    }
+    response
+}
+
+/// What a path names.
+fn address(path: &str) -> Option<(About, &str, Option<&str>)> {
+    let mut parts = path.trim_start_matches('/').split('/');
+    let about = match parts.next()? {
+        "wallet" => About::Wallet,
+        "bill" => About::Bill,
+        _ => return None,
+    };
+    let credential = parts.next().filter(|name| !name.is_empty())?;
+    let secret = parts.next().filter(|secret| !secret.is_empty());
+    parts.next().is_none().then_some((about, credential, secret))
+}
+
+struct TooLarge;
+
+/// A body as a whole; one that breaks off is what arrived of it, which no signature will fit.
+async fn whole(mut body: Incoming, max: usize) -> Result<Bytes, TooLarge> {
+    let mut whole = BytesMut::new();
+    while let Some(Ok(frame)) = body.frame().await {
+        if let Ok(piece) = frame.into_data() {
+            if whole.len() + piece.len() > max {
+                return Err(TooLarge);
+            }
+            whole.extend_from_slice(&piece);
+        }
+    }
+    Ok(whole.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_name_a_kind_a_credential_and_perhaps_a_secret() {
+        assert_eq!(address("/wallet/main"), Some((About::Wallet, "main", None)));
+        assert_eq!(address("/wallet/main/"), Some((About::Wallet, "main", None)));
+        assert_eq!(address("/wallet/main/s3"), Some((About::Wallet, "main", Some("s3"))));
+        assert_eq!(address("/bill/shop/x"), Some((About::Bill, "shop", Some("x"))));
+        for path in ["/", "", "/wallet", "/wallet/", "/other/main", "/wallet/a/b/c", "/Wallet/a"] {
+            assert_eq!(address(path), None, "{path}");
+        }
+    }
+}
