@@ -13,11 +13,13 @@ pub mod dead;
 pub mod encode;
 pub mod group;
 pub mod hooks;
+pub mod hub;
 pub mod id;
 pub mod ingress;
 pub mod record;
 pub mod store;
 pub mod watermark;
+pub mod wire;
 
 pub use cell::{Cell, CellKey, CellKind, Cells, Put, Value};
 pub use cursor::{CursorError, Cursors, Position};

@@ -46,7 +46,7 @@ const REPLACE_TRIES: usize = 16;
 /// What all payments share.
 pub struct Payments {
     store: Arc<dyn LedgerStore>,
-    key: LedgerKey,
+    key: Arc<LedgerKey>,
     /// Whose leases are ours.
     process: Uuid,
     desk: Arc<Desk>,
@@ -64,7 +64,7 @@ impl Payments {
     /// Payments over a ledger.
     pub fn new(
         store: Arc<dyn LedgerStore>,
-        key: LedgerKey,
+        key: Arc<LedgerKey>,
         settings: config::Payments,
         metrics: Arc<Metrics>,
     ) -> Self {

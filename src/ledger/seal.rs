@@ -35,8 +35,25 @@ impl LedgerKey {
 
     /// What entries call a wallet: 128 bits in hexadecimal digits.
     pub fn owner(&self, wallet: &Wallet) -> Box<str> {
-        let tag = self.tag(b"owner", wallet.digits().as_bytes());
-        tag.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        self.owner_tag(wallet).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The same as bytes, as events name it.
+    pub fn owner_tag(&self, wallet: &Wallet) -> [u8; 16] {
+        self.short(b"owner", wallet.digits())
+    }
+
+    /// What events call an issuer of whom nothing but the credential is known.
+    pub fn issuer_tag(&self, credential: &str) -> [u8; 16] {
+        self.short(b"issuer", credential)
+    }
+
+    fn short(&self, purpose: &[u8], of: &str) -> [u8; 16] {
+        let mut short = [0; 16];
+        for (to, from) in short.iter_mut().zip(self.tag(purpose, of.as_bytes())) {
+            *to = from;
+        }
+        short
     }
 
     /// Another key that depends on this one, for what is kept beside the ledger.

@@ -16,6 +16,7 @@ use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, MeterProvider as 
 use opentelemetry_sdk::metrics::{Instrument, SdkMeterProvider, Stream};
 
 use super::names;
+use super::events::EventMetrics;
 use super::payments::PaymentMetrics;
 
 /// Durations in seconds: the convention's 5 ms … 10 s, finer below because a
@@ -117,6 +118,8 @@ pub struct Metrics {
     deadline_header_malformed: Counter<u64>,
     /// Instruments of payments.
     pub payments: PaymentMetrics,
+    /// Instruments of notifications, the event log and its streams.
+    pub events: EventMetrics,
 }
 
 impl Metrics {
@@ -245,6 +248,7 @@ impl Metrics {
                 "Calls whose grpc-timeout header could not be read.",
             ),
             payments: PaymentMetrics::new(meter),
+            events: EventMetrics::new(meter),
         };
         // Series without labels exist from the start, so that `rate()` sees the
         // first event.

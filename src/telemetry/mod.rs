@@ -10,6 +10,7 @@
 
 mod clock;
 mod context;
+mod events;
 mod filter;
 mod json;
 mod layer;
@@ -43,6 +44,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 pub use context::TraceText;
 pub use metrics::{BreakerState, Losses, Metrics};
+pub use events::EventMetrics;
 pub use payments::PaymentMetrics;
 pub use span::{AttemptOutcome, SpanHandle, Tracing};
 

@@ -71,6 +71,10 @@ pub const CLASS: &str = "class";
 pub const FIELD: &str = "field";
 /// Label: telemetry signal (traces, metrics, logs).
 pub const SIGNAL: &str = "signal";
+/// Label: what something is about.
+pub const KIND: &str = "kind";
+/// Label: how the gateway came to know.
+pub const SOURCE: &str = "source";
 /// Label: state of a payment.
 pub const STATE: &str = "state";
 /// Label: version of the build.
@@ -136,6 +140,34 @@ pub const PAYMENTS_OPEN: &str = "qiwi.payments.open";
 pub const PAYMENT_DOUBT: &str = "qiwi.payment.doubt";
 /// Counter: readings of QIWI's history for payments.
 pub const HISTORY_READINGS: &str = "qiwi.history.readings";
+/// Counter: notifications read.
+pub const NOTIFICATIONS: &str = "qiwi.notifications";
+/// Counter: requests to the notification listener that were refused.
+pub const NOTIFICATIONS_REFUSED: &str = "qiwi.notifications.refused";
+/// Counter: notifications that could not be stored.
+pub const NOTIFICATIONS_UNSTORED: &str = "qiwi.notifications.unstored";
+/// Histogram: time from a notification to its answer.
+pub const NOTIFICATION_DURATION: &str = "qiwi.notification.duration";
+/// Counter: events appended.
+pub const EVENTS_APPENDED: &str = "qiwi.events.appended";
+/// Counter: news of events that were in the log already.
+pub const EVENTS_DUPLICATE: &str = "qiwi.events.duplicate";
+/// Counter: deliveries that came again with another content.
+pub const EVENTS_CONFLICT: &str = "qiwi.events.conflict";
+/// Counter: what a person must look at.
+pub const EVENT_ALARMS: &str = "qiwi.event.alarms";
+/// Gauge: the last event of the log.
+pub const EVENTS_HEAD: &str = "qiwi.events.head";
+/// Gauge: the first event of the log.
+pub const EVENTS_FLOOR: &str = "qiwi.events.floor";
+/// Gauge: whether the event log can be used.
+pub const EVENT_LOG_UP: &str = "qiwi.event_log.up";
+/// Gauge: open event streams.
+pub const EVENT_STREAMS: &str = "qiwi.event.streams";
+/// Counter: event streams the gateway ended.
+pub const EVENT_STREAMS_ENDED: &str = "qiwi.event.streams.ended";
+/// Histogram: time from the log to a stream.
+pub const EVENT_DELAY: &str = "qiwi.event.delay";
 /// Gauge: whether the ledger can be used.
 pub const LEDGER_UP: &str = "qiwi.ledger.up";
 /// Gauge: always 1, labelled with the version.

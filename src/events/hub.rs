@@ -1,0 +1,160 @@
+//! What everything about events shares: log, keys, names and settings.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::cipher::Cipher;
+use super::cursor::Cursors;
+use super::hooks::Hooks;
+use super::id::Owner;
+use super::record::Source;
+use super::store::{Append, EventLog, LogError, Outcome, Tier};
+use crate::config;
+use crate::credentials::{Credential, Wallet};
+use crate::ledger::LedgerKey;
+use crate::notification::source::Networks;
+use crate::notification::wallet::TrustedLists;
+use crate::telemetry::Metrics;
+
+/// Everything about events.
+pub struct Hub {
+    /// Where events are kept.
+    pub log: Arc<dyn EventLog>,
+    /// Seals what is kept.
+    pub cipher: Cipher,
+    /// Makes and reads cursors.
+    pub cursors: Cursors,
+    /// Webhooks and their keys.
+    pub hooks: Hooks,
+    /// How streams are served.
+    pub settings: config::Events,
+    /// How notifications are taken.
+    pub notifications: config::Notifications,
+    /// Where notifications may come from; `None` for anywhere.
+    pub(super) sources: Option<Networks>,
+    /// Who may say where they come from.
+    pub(super) proxies: Networks,
+    /// Which lists of signed fields are trusted.
+    pub(super) lists: TrustedLists,
+    /// Work that outlives whoever asked for it.
+    pub(super) tasks: TaskTracker,
+    /// Ends streams, and what runs in the background.
+    pub draining: CancellationToken,
+    pub(super) metrics: Arc<Metrics>,
+    key: Arc<LedgerKey>,
+}
+
+/// A value of the configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{key}: {problem}")]
+pub struct Unusable {
+    /// The key.
+    pub key: &'static str,
+    /// What is wrong.
+    pub problem: String,
+}
+
+impl Hub {
+    /// Everything about events, over a log.
+    ///
+    /// # Errors
+    /// When networks or lists of signed fields are not what they must be.
+    pub fn new(
+        log: Arc<dyn EventLog>,
+        key: Arc<LedgerKey>,
+        settings: config::Events,
+        notifications: config::Notifications,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, Unusable> {
+        let unusable = |key, problem: &dyn std::fmt::Display| Unusable { key, problem: problem.to_string() };
+        let sources = match notifications.sources.as_slice() {
+            [] => Some(Networks::qiwi()),
+            [any] if any == "any" => None,
+            listed => Some(
+                Networks::parse(listed)
+                    .map_err(|error| unusable("notifications.sources", &error))?,
+            ),
+        };
+        let proxies = Networks::parse(&notifications.trusted_proxies)
+            .map_err(|error| unusable("notifications.trusted_proxies", &error))?;
+        let mut lists = vec![crate::notification::wallet::SIGN_FIELDS.to_owned()];
+        lists.extend(notifications.sign_fields.iter().cloned());
+        let lists = TrustedLists::new(lists).map_err(|list| {
+            let what = format!("{list:?} leaves out a field of the documented list");
+            unusable("notifications.sign_fields", &what)
+        })?;
+        Ok(Self {
+            cipher: Cipher::new(&key.derived("events")),
+            cursors: Cursors::new(&[key.derived("cursors")], uuid::Uuid::nil()),
+            hooks: Hooks::default(),
+            log,
+            settings,
+            notifications,
+            sources,
+            proxies,
+            lists,
+            tasks: TaskTracker::new(),
+            draining: CancellationToken::new(),
+            metrics,
+            key,
+        })
+    }
+
+    /// What events call a wallet.
+    pub fn owner(&self, wallet: &Wallet) -> Owner {
+        Owner::from_bytes(self.key.owner_tag(wallet))
+    }
+
+    /// What events call whoever a credential stands for; `wallet` is its own where that is known.
+    pub fn owner_of(&self, credential: &Credential, wallet: Option<&Wallet>) -> Owner {
+        match (wallet.or(credential.wallet.as_ref()), credential.name.as_deref()) {
+            (Some(wallet), _) => self.owner(wallet),
+            (None, name) => Owner::from_bytes(self.key.issuer_tag(name.unwrap_or_default())),
+        }
+    }
+
+    /// Appends an event and counts what became of it.
+    ///
+    /// # Errors
+    /// As the log says; the event may be there all the same.
+    pub async fn append(&self, append: Append) -> Result<Outcome, LogError> {
+        let source = source_name(append.event.source);
+        let outcome = self.log.append(append).await?;
+        match outcome {
+            Outcome::Appended { .. } => self.metrics.events.appended(source),
+            Outcome::Duplicate { tier: Tier::Delivery, .. } => {
+                self.metrics.events.duplicate("delivery");
+            }
+            Outcome::Duplicate { tier: Tier::Transition, .. } => {
+                self.metrics.events.duplicate("transition");
+            }
+            Outcome::Conflict { .. } => {
+                self.metrics.events.conflict();
+                tracing::warn!("a delivery came again with another content; it was not believed");
+            }
+            Outcome::Overtaken { .. } => self.metrics.events.duplicate("chain"),
+        }
+        Ok(outcome)
+    }
+}
+
+/// The label of a source.
+pub const fn source_name(source: Source) -> &'static str {
+    match source {
+        Source::Webhook => "webhook",
+        Source::HistoryPoll => "history_poll",
+        Source::Reconciled => "reconciled",
+        Source::BalancePoll => "balance_poll",
+        Source::Call => "rpc",
+        Source::Gateway => "gateway",
+    }
+}
+
+/// Unix milliseconds.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
