@@ -59,6 +59,25 @@ pub struct Context {
 }
 
 impl Context {
+    /// A call of the gateway's own, which finds out what nobody waits for.
+    pub fn own(
+        method: &'static Method,
+        credential: Option<Arc<Credential>>,
+        deadline: Instant,
+    ) -> Self {
+        let journal = Journal::new(HeaderValue::from_static("own"), SpanHandle::none());
+        Self {
+            method,
+            deadline,
+            single_attempt: false,
+            settling: true,
+            caller: None,
+            credential,
+            share: None,
+            journal: Arc::new(journal),
+        }
+    }
+
     /// For finding out what became of a payment: on its own time, for as long as that lasts.
     pub fn settling(&self, credential: Option<Arc<Credential>>, deadline: Instant) -> Self {
         Self {

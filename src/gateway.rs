@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::credentials::{Credential, Credentials, Wallet};
 use crate::edge::{Outbound, frame, record};
 use crate::error::{Error, Sent, Undocumented, reason};
+use crate::events::hub::Hub;
 use crate::operation::{Asking, Call, Download, FileHead, Known, Local, Operation, Seen};
 use crate::page::PageTokens;
 use crate::payments::Payments;
@@ -56,6 +57,7 @@ pub struct Gateway {
     metrics: Arc<Metrics>,
     config: Arc<Config>,
     payments: Payments,
+    hub: Hub,
     /// When the last reading of secrets after a 401 began; held while one runs.
     renewal: tokio::sync::Mutex<Option<Instant>>,
 }
@@ -71,6 +73,7 @@ impl Gateway {
         metrics: Arc<Metrics>,
         pages: PageTokens,
         payments: Payments,
+        hub: Hub,
         ca: Option<Vec<u8>>,
     ) -> Result<Self, ClientError> {
         Ok(Self {
@@ -82,6 +85,7 @@ impl Gateway {
             metrics,
             config,
             payments,
+            hub,
             renewal: tokio::sync::Mutex::default(),
         })
     }
@@ -94,6 +98,11 @@ impl Gateway {
     /// Payments and their ledger.
     pub fn payments(&self) -> &Payments {
         &self.payments
+    }
+
+    /// Everything about events.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
     }
 
     pub(crate) fn pages(&self) -> &PageTokens {

@@ -40,6 +40,7 @@ use crate::edge::panic::CatchPanicLayer;
 use crate::edge::record::RecordLayer;
 use crate::error::Error;
 use crate::events::Retention;
+use crate::events::hub::{Hub, Unusable};
 use crate::gateway::Gateway;
 use crate::operations;
 use crate::page::PageTokens;
@@ -88,6 +89,9 @@ pub enum StartError {
         /// What is wrong.
         problem: String,
     },
+    /// A value of the configuration cannot be used.
+    #[error(transparent)]
+    Unusable(#[from] Unusable),
     /// The system has no random numbers.
     #[error("the system has no random numbers")]
     Randomness,
@@ -116,15 +120,30 @@ impl Server {
         let callers = Callers::load(&config, &env)?;
         let pages = PageTokens::new(&page_keys(&config)?, config.pages.lifetime);
         let ca = ca(&config)?;
-        let ledger = state::open::open(&config.state, retention(&config)).await.map_err(|_| StartError::Randomness)?;
-        let payments =
-            Payments::new(ledger.store, ledger.key, config.payments.clone(), Arc::clone(&metrics));
+        let opened = state::open::open(&config.state, retention(&config))
+            .await
+            .map_err(|_| StartError::Randomness)?;
+        let key = Arc::new(opened.key);
+        let payments = Payments::new(
+            opened.store,
+            Arc::clone(&key),
+            config.payments.clone(),
+            Arc::clone(&metrics),
+        );
+        let hub = Hub::new(
+            opened.log,
+            key,
+            config.events.clone(),
+            config.notifications.clone(),
+            Arc::clone(&metrics),
+        )?;
         let gateway = Arc::new(Gateway::new(
             Arc::clone(&config),
             Arc::clone(&credentials),
             Arc::clone(&metrics),
             pages,
             payments,
+            hub,
             ca,
         )?);
         let identities = Arc::new(Identities {

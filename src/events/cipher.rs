@@ -57,7 +57,8 @@ impl Cipher {
         let (nonce, sealed) = sealed.split_at_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut buffer = sealed.to_vec();
-        let length = self.key.as_ref()?.open_in_place(nonce, Aad::from(to), &mut buffer).ok()?.len();
+        let length =
+            self.key.as_ref()?.open_in_place(nonce, Aad::from(to), &mut buffer).ok()?.len();
         buffer.truncate(length);
         Some(buffer)
     }

@@ -132,40 +132,54 @@ impl Cursors {
     }
 }
 
+/// The event at a place, which the log goes on from without a gap; none when retention took it.
+async fn event_at(
+    log: &dyn EventLog,
+    info: &Info,
+    seq: u64,
+) -> Result<Option<Stored>, CursorError> {
+    if seq > info.last {
+        return Err(CursorError::Ahead { last: info.last });
+    }
+    if seq < info.first {
+        let is_next = seq.saturating_add(1) == info.first;
+        return if is_next { Ok(None) } else { Err(CursorError::Expired { first: info.first }) };
+    }
+    match log.read(seq.saturating_sub(1), Limit::events(1)).await {
+        Ok(there) => Ok(there.into_iter().next()),
+        // Retention took it a moment ago; the next one is there.
+        Err(ReadError::Expired { first }) if first == seq.saturating_add(1) => Ok(None),
+        Err(ReadError::Expired { first }) => Err(CursorError::Expired { first }),
+        Err(ReadError::Ahead { last }) => Err(CursorError::Ahead { last }),
+        Err(ReadError::Log(error)) => Err(error.into()),
+    }
+}
+
+/// The place behind a sequence.
+///
+/// # Errors
+/// When the log has no such place any more, or not yet.
+pub async fn behind(log: &dyn EventLog, seq: u64) -> Result<Position, CursorError> {
+    let info = log.info().await?;
+    let unnamed = Position { seq, ..Position::start(info.epoch) };
+    let stored = event_at(log, &info, seq).await?;
+    Ok(stored.map_or(unnamed, |stored| Position::behind(info.epoch, &stored)))
+}
+
 /// Whether a log goes on from a place without a gap; answers the sequence to read after.
 ///
 /// # Errors
 /// Says why it does not.
 pub async fn resume(log: &dyn EventLog, position: &Position) -> Result<u64, CursorError> {
     let info = log.info().await?;
-    let place = |info: &Info| {
-        if info.epoch != position.epoch {
-            Err(CursorError::Foreign)
-        } else if position.seq > info.last {
-            Err(CursorError::Ahead { last: info.last })
-        } else if position.seq.saturating_add(1) < info.first {
-            Err(CursorError::Expired { first: info.first })
-        } else {
-            // The event itself may be gone while the next one is still there.
-            Ok(position.seq >= info.first)
-        }
-    };
-    if !place(&info)? {
-        return Ok(position.seq);
+    if info.epoch != position.epoch {
+        return Err(CursorError::Foreign);
     }
-    let there = match log.read(position.seq.saturating_sub(1), Limit::events(1)).await {
-        Ok(there) => there,
-        Err(ReadError::Log(error)) => return Err(error.into()),
-        // Retention took it a moment ago; the next one is there.
-        Err(ReadError::Expired { first }) if first <= position.seq.saturating_add(1) => {
-            return Ok(position.seq);
+    match event_at(log, &info, position.seq).await? {
+        Some(stored) if Position::behind(info.epoch, &stored) != *position => {
+            Err(CursorError::Foreign)
         }
-        Err(ReadError::Expired { first }) => return Err(CursorError::Expired { first }),
-        Err(ReadError::Ahead { last }) => return Err(CursorError::Ahead { last }),
-    };
-    match there.first() {
-        Some(stored) if Position::behind(info.epoch, stored) == *position => Ok(position.seq),
-        _ => Err(CursorError::Foreign),
+        _ => Ok(position.seq),
     }
 }
 

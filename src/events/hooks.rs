@@ -76,10 +76,12 @@ impl Hooks {
         let grace = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
         let known = self.known.lock();
         let Some(known) = known.get(&name) else { return Ok(Vec::new()) };
-        let current = known.written.hooks.iter().filter(|hook| {
-            hook.replaced_ms == 0 || now.saturating_sub(hook.replaced_ms) <= grace
-        });
-        let given = credential.hook().key.as_ref().and_then(|key| Key::new(key.expose_secret()).ok());
+        let current =
+            known.written.hooks.iter().filter(|hook| {
+                hook.replaced_ms == 0 || now.saturating_sub(hook.replaced_ms) <= grace
+            });
+        let given =
+            credential.hook().key.as_ref().and_then(|key| Key::new(key.expose_secret()).ok());
         Ok(current
             .filter_map(|hook| {
                 let mut keys: Vec<_> = Key::from_base64(&hook.key).ok().into_iter().collect();
@@ -127,7 +129,9 @@ impl Hooks {
                 None => Written::default(),
             };
             let same = |hook: &WrittenHook| {
-                hook.replaced_ms == 0 && hook.id == id.as_bytes() && (key.is_empty() || hook.key == key)
+                hook.replaced_ms == 0
+                    && hook.id == id.as_bytes()
+                    && (key.is_empty() || hook.key == key)
             };
             if written.hooks.iter().any(same) {
                 self.put(name, written);
@@ -137,7 +141,8 @@ impl Hooks {
             for hook in written.hooks.iter_mut().filter(|hook| hook.replaced_ms == 0) {
                 hook.replaced_ms = now;
             }
-            let hook = WrittenHook { id: id.as_bytes().to_vec(), key: key.to_owned(), replaced_ms: 0 };
+            let hook =
+                WrittenHook { id: id.as_bytes().to_vec(), key: key.to_owned(), replaced_ms: 0 };
             written.hooks.insert(0, hook);
             written.hooks.truncate(HOOKS_MAX);
             let text = Zeroizing::new(written.encode_to_vec());
@@ -149,7 +154,12 @@ impl Hooks {
         }
     }
 
-    async fn load(&self, log: &dyn EventLog, cipher: &Cipher, name: &Arc<str>) -> Result<(), LogError> {
+    async fn load(
+        &self,
+        log: &dyn EventLog,
+        cipher: &Cipher,
+        name: &Arc<str>,
+    ) -> Result<(), LogError> {
         if self.known.lock().get(name).is_some_and(|known| known.loaded) {
             return Ok(());
         }

@@ -69,22 +69,22 @@ impl Hub {
         notifications: config::Notifications,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Unusable> {
-        let unusable = |key, problem: &dyn std::fmt::Display| Unusable { key, problem: problem.to_string() };
+        let unusable = |key, problem: String| Unusable { key, problem };
+        let networks = |key, listed: &[String]| {
+            Networks::parse(listed)
+                .map_err(|(text, error)| unusable(key, format!("{text:?} is {error}")))
+        };
         let sources = match notifications.sources.as_slice() {
             [] => Some(Networks::qiwi()),
             [any] if any == "any" => None,
-            listed => Some(
-                Networks::parse(listed)
-                    .map_err(|error| unusable("notifications.sources", &error))?,
-            ),
+            listed => Some(networks("notifications.sources", listed)?),
         };
-        let proxies = Networks::parse(&notifications.trusted_proxies)
-            .map_err(|error| unusable("notifications.trusted_proxies", &error))?;
+        let proxies = networks("notifications.trusted_proxies", &notifications.trusted_proxies)?;
         let mut lists = vec![crate::notification::wallet::SIGN_FIELDS.to_owned()];
         lists.extend(notifications.sign_fields.iter().cloned());
         let lists = TrustedLists::new(lists).map_err(|list| {
             let what = format!("{list:?} leaves out a field of the documented list");
-            unusable("notifications.sign_fields", &what)
+            unusable("notifications.sign_fields", what)
         })?;
         Ok(Self {
             cipher: Cipher::new(&key.derived("events")),

@@ -187,7 +187,8 @@ pub struct Info {
 pub struct Retention {
     /// Older ones go.
     pub age_ms: i64,
-    /// With more bytes than this the oldest go.
+    /// More bytes than this are not kept: the oldest go, or, in an engine that goes by age alone,
+    /// nothing new is taken.
     pub bytes: u64,
     /// Younger ones stay in any case; rather is nothing new taken.
     pub keep_ms: i64,

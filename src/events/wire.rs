@@ -51,13 +51,8 @@ pub fn transaction(
         let (number, kind) = (&transaction.transaction_id, &transaction.type_raw);
         EventId::transaction(&origin.owner, number, kind, status)
     };
-    let mut event = Event::new(
-        id_of(status),
-        Kind::Transaction,
-        origin.source,
-        origin.trust,
-        origin.owner,
-    );
+    let mut event =
+        Event::new(id_of(status), Kind::Transaction, origin.source, origin.trust, origin.owner);
     event.r#type.clone_from(&transaction.type_raw);
     event.transaction.clone_from(&transaction.transaction_id);
     event.status.clone_from(&transaction.status_raw);
@@ -211,10 +206,9 @@ pub fn payment(payment: wallet::Payment) -> types::Transaction {
         amount: Some(signed.sum.money),
         commission: unsigned.commission.map(|of| of.money),
         total: unsigned.total.map(|of| of.money),
-        provider: unsigned.provider_id.map(|id| types::TransactionProvider {
-            provider_id: Some(id),
-            ..Default::default()
-        }),
+        provider: unsigned
+            .provider_id
+            .map(|id| types::TransactionProvider { provider_id: Some(id), ..Default::default() }),
         comment: unsigned.comment,
         ..Default::default()
     }

@@ -5,18 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use http::HeaderValue;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{Payments, millis, now_ms, settle, show};
-use crate::call::{Context, Journal};
+use crate::call::Context;
 use crate::credentials::{Credential, Kind, Scopes, Wallet};
 use crate::gateway::Gateway;
 use crate::ledger::{Key, Record, State};
 use crate::method::Method;
 use crate::operations;
-use crate::telemetry::SpanHandle;
 
 /// How often the list is gone through.
 const TICK: Duration = Duration::from_millis(250);
@@ -220,7 +218,7 @@ async fn look_after(gateway: &Arc<Gateway>, method: &'static Method, key: Key) {
         payments.watchlist.postpone(&key, now_ms().saturating_add(60_000));
         return;
     };
-    let cx = context(method, Some(credential), Instant::now() + PATIENCE);
+    let cx = Context::own(method, Some(credential), Instant::now() + PATIENCE);
     if let Err(error) = gateway.look(&cx, &wallet, record, Instant::now()).await {
         tracing::warn!(
             payment = &*key.id,
@@ -251,7 +249,7 @@ async fn rights(
         {
             continue;
         }
-        let cx = context(method, Some(Arc::clone(&credential)), Instant::now() + PATIENCE);
+        let cx = Context::own(method, Some(Arc::clone(&credential)), Instant::now() + PATIENCE);
         let Ok(wallet) = gateway.own_wallet(&cx).await else { continue };
         if payments.key.owner(&wallet) == key.owner {
             return Some((wallet, credential));
@@ -264,22 +262,4 @@ async fn rights(
 pub(super) fn may_look(credential: &Credential) -> bool {
     credential.kind != Some(Kind::P2p)
         && credential.scopes.is_none_or(|scopes| scopes.contains(Scopes::HISTORY))
-}
-
-/// A call of the gateway's own.
-fn context(
-    method: &'static Method,
-    credential: Option<Arc<Credential>>,
-    deadline: Instant,
-) -> Context {
-    Context {
-        method,
-        deadline,
-        single_attempt: false,
-        settling: true,
-        caller: None,
-        credential,
-        share: None,
-        journal: Arc::new(Journal::new(HeaderValue::from_static("settling"), SpanHandle::none())),
-    }
 }

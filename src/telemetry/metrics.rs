@@ -15,8 +15,8 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, MeterProvider as _, UpDownCounter};
 use opentelemetry_sdk::metrics::{Instrument, SdkMeterProvider, Stream};
 
-use super::names;
 use super::events::EventMetrics;
+use super::names;
 use super::payments::PaymentMetrics;
 
 /// Durations in seconds: the convention's 5 ms … 10 s, finer below because a

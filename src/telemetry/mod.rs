@@ -43,8 +43,8 @@ use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 pub use context::TraceText;
-pub use metrics::{BreakerState, Losses, Metrics};
 pub use events::EventMetrics;
+pub use metrics::{BreakerState, Losses, Metrics};
 pub use payments::PaymentMetrics;
 pub use span::{AttemptOutcome, SpanHandle, Tracing};
 
