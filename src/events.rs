@@ -16,6 +16,7 @@ pub mod hooks;
 pub mod hub;
 pub mod id;
 pub mod ingress;
+pub mod interest;
 pub mod record;
 pub mod store;
 pub mod watermark;

@@ -10,6 +10,7 @@ use super::cipher::Cipher;
 use super::cursor::Cursors;
 use super::hooks::Hooks;
 use super::id::Owner;
+use super::interest::Interest;
 use super::record::Source;
 use super::store::{Append, EventLog, LogError, Outcome, Tier};
 use crate::config;
@@ -41,6 +42,8 @@ pub struct Hub {
     pub(super) lists: TrustedLists,
     /// Work that outlives whoever asked for it.
     pub(super) tasks: TaskTracker,
+    /// Whose balances are wanted.
+    pub interest: Arc<Interest>,
     /// Ends streams, and what runs in the background.
     pub draining: CancellationToken,
     pub(super) metrics: Arc<Metrics>,
@@ -96,6 +99,7 @@ impl Hub {
             sources,
             proxies,
             lists,
+            interest: Arc::default(),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             metrics,
