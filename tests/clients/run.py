@@ -229,6 +229,10 @@ def main() -> None:
         "python": [
             ("check_errors.py", [python, "tests/clients/python/check_errors.py"], prints_ok),
         ],
+        "pay": [
+            ("README snippets", [python, "-", "both"], pays_as_readme),
+            ("check_pay.py", [python, "tests/clients/python/check_pay.py"], prints_ok),
+        ],
         "node": [
             ("check_errors.mjs", ["node", "tests/clients/node/check_errors.mjs"], prints_ok),
         ],
