@@ -209,6 +209,8 @@ def refused(error):
     not_paid = state in NOT_PAID or error.code() is grpc.StatusCode.INVALID_ARGUMENT
     if state == "NOT_EXECUTED":
         parts.append("--reattempt sends it once more")
+    elif info.reason == "PAYMENT_ID_REUSED":
+        parts.append("somebody pays from this wallet with ids of another file")
     elif not not_paid:
         parts.append("start again with the same order once this is mended")
     print("refused:", " | ".join(parts), file=sys.stderr)

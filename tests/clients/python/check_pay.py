@@ -37,7 +37,8 @@ pay = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(pay)
 
 folder = tempfile.TemporaryDirectory(prefix="qiwi-gateway-pay-")
-FILES = pathlib.Path(folder.name)
+# One wallet, one file: the ids of two would meet.
+ORDERS = pathlib.Path(folder.name, "orders.db")
 
 
 def executed():
@@ -50,16 +51,16 @@ def executed():
         return found
 
 
-def stored(file, order):
+def stored(order):
     """The id the program stored for an order; None before it did."""
-    with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as db:
+    with contextlib.closing(sqlite3.connect(f"file:{ORDERS}?mode=ro", uri=True)) as db:
         row = db.execute("SELECT payment_id FROM orders WHERE name = ?", [order]).fetchone()
     return str(row[0]) if row else None
 
 
-def start(order, file, *flags, address=gateway.ADDRESS):
+def start(order, *flags, address=gateway.ADDRESS):
     """Starts the program, the amount of which is always the same."""
-    command = [sys.executable, PROGRAM, order, RECIPIENT, "3.50", "--orders", str(file)]
+    command = [sys.executable, PROGRAM, order, RECIPIENT, "3.50", "--orders", str(ORDERS)]
     return subprocess.Popen(
         [*command, *map(str, flags)],
         env=os.environ | {"GATEWAY": address},
@@ -115,8 +116,7 @@ def take(file, prefix):
 
 
 def ids_differ_and_increase_and_all_are_paid():
-    file = FILES / "many.db"
-    command = [sys.executable, __file__, "take", str(file)]
+    command = [sys.executable, __file__, "take", str(ORDERS)]
     takers = [
         subprocess.Popen([*command, f"of-{number}"], stdout=subprocess.PIPE, text=True)
         for number in range(PROCESSES)
@@ -138,7 +138,7 @@ def ids_differ_and_increase_and_all_are_paid():
             done += 1
         assert number > greatest, f"{number} was taken after {greatest}"
     # An order keeps its id, also in another process, and a new one gets a greater id.
-    orders = pay.Orders(file)
+    orders = pay.Orders(ORDERS)
     assert int(orders.take("of-0-0", RECIPIENT, "2.00").payment_id) in ids
     assert int(orders.take("one more", RECIPIENT, "2.00").payment_id) > max(ids)
 
@@ -164,30 +164,30 @@ def ids_differ_and_increase_and_all_are_paid():
 
 
 def killed_while_the_payment_is_executed_and_not_answered():
-    file, order = FILES / "killed.db", "killed after"
+    order = "killed after"
     trouble(order, answer_latency_ms=12_000)
-    program = start(order, file)
+    program = start(order)
     # The money is gone, and the answer is not there.
-    payment_id = until(lambda: file.exists() and try_stored(file, order), "no id was stored")
+    payment_id = until(lambda: stored(order), "no id was stored")
     until(lambda: executed()[payment_id], "the payment never reached the sandbox")
     assert program.poll() is None, "the program had its answer already"
     program.send_signal(signal.SIGKILL)
     assert program.wait(PATIENCE) == -signal.SIGKILL
     # Less time than the first call takes, so that it hears of that call first.
-    out, log = ended(start(order, file, "--deadline", 5.5))
+    out, log = ended(start(order, "--deadline", 5.5))
     assert f"{order} is payment {payment_id}" in log, log
     assert "PAYMENT_IN_PROGRESS" in log, log
     paid_once(out, payment_id)
     # Once more, and nothing is paid again.
-    out, log = ended(start(order, file))
+    out, log = ended(start(order))
     paid_once(out, payment_id)
 
 
 def killed_before_the_payment_is_executed():
-    file, order = FILES / "early.db", "killed before"
+    order = "killed before"
     trouble(order, latency_ms=4_000)
-    program = start(order, file)
-    payment_id = until(lambda: file.exists() and try_stored(file, order), "no id was stored")
+    program = start(order)
+    payment_id = until(lambda: stored(order), "no id was stored")
     # The call is in the gateway's ledger, so the request is on its way.
     stub = pay.rpc.PaymentServiceStub(grpc.insecure_channel(gateway.ADDRESS))
     request = pay.pb.GetPaymentRequest(payment_id=payment_id)
@@ -203,55 +203,47 @@ def killed_before_the_payment_is_executed():
     assert not executed()[payment_id], "the payment was executed already"
     program.send_signal(signal.SIGKILL)
     assert program.wait(PATIENCE) == -signal.SIGKILL
-    out, _ = ended(start(order, file))
+    out, _ = ended(start(order))
     paid_once(out, payment_id)
 
 
-def try_stored(file, order):
-    """As `stored`, while the file may not have its table yet."""
-    try:
-        return stored(file, order)
-    except sqlite3.OperationalError:
-        return None
-
-
 def an_unknown_outcome_is_asked_for_again():
-    file, order = FILES / "unknown.db", "late in the history"
+    order = "late in the history"
     # No answer, and the history shows the payment only after the first call's looks.
     trouble(order, cut="before_headers", late_history_ms=13_000)
-    out, log = ended(start(order, file))
+    out, log = ended(start(order))
     assert "PAYMENT_OUTCOME_UNKNOWN" in log, log
-    paid_once(out, stored(file, order))
+    paid_once(out, stored(order))
 
 
 def no_gateway_at_first():
-    file, order = FILES / "unavailable.db", "nobody there"
+    order = "nobody there"
     with socket.socket() as port:
         # Bound and never listening: a connection is refused.
         port.bind(("127.0.0.1", 0))
         address = "127.0.0.1:%d" % port.getsockname()[1]
-        program = start(order, file, "--patience", 3, address=address)
+        program = start(order, "--patience", 3, address=address)
         out, log = program.communicate(timeout=PATIENCE)
     assert program.returncode == 2 and not out, f"exit {program.returncode}\n{out}{log}"
     assert "UNAVAILABLE: the same id again" in log, log
-    payment_id = stored(file, order)
+    payment_id = stored(order)
     assert not executed()[payment_id]
-    out, _ = ended(start(order, file))
+    out, _ = ended(start(order))
     paid_once(out, payment_id)
 
 
 def a_refusal_is_final_for_the_id():
-    file, order = FILES / "refused.db", "too poor"
+    order = "too poor"
     trouble(order, payment_code=220)
     payment_id = None
     for _ in range(2):
         # The second time the gateway answers what it has kept.
-        program = start(order, file)
+        program = start(order)
         out, log = program.communicate(timeout=PATIENCE)
         assert program.returncode == 1 and not out, f"exit {program.returncode}\n{out}{log}"
         assert "refused: INSUFFICIENT_FUNDS" in log, log
-        assert stored(file, order) == (payment_id or stored(file, order))
-        payment_id = stored(file, order)
+        assert stored(order) == (payment_id or stored(order))
+        payment_id = stored(order)
     assert not executed()[payment_id]
 
 
