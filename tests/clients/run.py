@@ -243,8 +243,11 @@ def main() -> None:
         "python": [
             ("check_errors.py", [python, "tests/clients/python/check_errors.py"], prints_ok),
         ],
-        "pay": [
+        # Payments of the README and of the check have ids of their own making: not one wallet.
+        "readme": [
             ("README snippets", [python, "-", "both"], pays_as_readme),
+        ],
+        "pay": [
             ("check_pay.py", [python, "tests/clients/python/check_pay.py"], prints_ok),
         ],
         "node": [
