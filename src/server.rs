@@ -41,6 +41,7 @@ use crate::edge::record::RecordLayer;
 use crate::error::Error;
 use crate::events::Retention;
 use crate::events::hub::{Hub, Unusable};
+use crate::events::ingress;
 use crate::gateway::Gateway;
 use crate::operations;
 use crate::page::PageTokens;
@@ -54,6 +55,10 @@ const TIDY_EVERY: Duration = Duration::from_secs(15);
 
 /// A gateway that is up: all listeners bound, all secrets read.
 pub struct Server {
+    /// Ends the listener for notifications.
+    ingress: CancellationToken,
+    ingress_tasks: TaskTracker,
+    notifications: Option<SocketAddr>,
     grpc: SocketAddr,
     admin: AdminHandle,
     state: Arc<AdminState>,
@@ -170,12 +175,12 @@ impl Server {
         let state = Arc::new(AdminState::new(telemetry.renderer(), config.admin.heartbeat_max));
         let admin = admin::start(config.admin.listen, Arc::clone(&state))
             .map_err(|source| listen_error("admin", config.admin.listen, source))?;
-        let listener = TcpListener::bind(config.grpc.listen)
-            .await
-            .map_err(|source| listen_error("grpc", config.grpc.listen, source))?;
-        let grpc = listener
-            .local_addr()
-            .map_err(|source| listen_error("grpc", config.grpc.listen, source))?;
+        let (listener, grpc) = bind("grpc", config.grpc.listen).await?;
+
+        let notifications = match config.notifications.enabled {
+            true => Some(bind("notifications", config.notifications.listen).await?),
+            false => None,
+        };
 
         let (health, health_service) = tonic_health::server::health_reporter();
         let (phase, phases) = watch::channel(Phase::Serving);
@@ -205,6 +210,20 @@ impl Server {
                 .clone()
                 .run_until_cancelled_owned(payments::watch::run(Arc::clone(&gateway))),
         );
+        let ingress = CancellationToken::new();
+        let ingress_tasks = TaskTracker::new();
+        let mut notified = None;
+        if let Some((listener, address)) = notifications {
+            let limits = ingress::Limits {
+                body_max: config.notifications.body_max.bytes(),
+                read_timeout: config.notifications.read_timeout,
+                connections_max: config.notifications.connections_max,
+            };
+            let receiver = Arc::new(Arc::clone(&gateway));
+            ingress_tasks.spawn(ingress::serve(listener, receiver, limits, ingress.clone()));
+            telemetry::listening("notifications", address);
+            notified = Some(address);
+        }
         telemetry::listening("grpc", grpc);
         telemetry::listening("admin", admin.address);
         for service in services() {
@@ -214,12 +233,35 @@ impl Server {
         tokio::spawn(background.clone().run_until_cancelled_owned(guarded));
         state.set_started();
         state.set_ready("grpc", true);
-        Ok(Self { grpc, admin, state, phase, connections, background, health, gateway, config })
+        Ok(Self {
+            ingress,
+            ingress_tasks,
+            notifications: notified,
+            grpc,
+            admin,
+            state,
+            phase,
+            connections,
+            background,
+            health,
+            gateway,
+            config,
+        })
     }
 
     /// Where gRPC is served.
     pub fn grpc_address(&self) -> SocketAddr {
         self.grpc
+    }
+
+    /// Where notifications are taken, if they are.
+    pub fn notifications_address(&self) -> Option<SocketAddr> {
+        self.notifications
+    }
+
+    /// Everything about events.
+    pub fn hub(&self) -> &Hub {
+        self.gateway.hub()
     }
 
     /// Where `/livez`, `/readyz`, `/startupz` and `/metrics` are served.
@@ -244,6 +286,8 @@ impl Server {
             // Load balancers learn of it later than we do.
             tokio::time::sleep(config.drain.lame_duck).await;
             self.phase.send_replace(Phase::Draining);
+            self.ingress.cancel();
+            self.gateway.hub().draining.cancel();
             self.connections.close();
             let calm = tokio::time::timeout(config.drain.grace, self.connections.wait()).await;
             if calm.is_err() {
@@ -254,6 +298,10 @@ impl Server {
             }
             // No caller can end a payment, and neither can we: each has an end of its own.
             self.gateway.payments().finish().await;
+            self.ingress_tasks.close();
+            let _ = tokio::time::timeout(INGRESS_GRACE, self.ingress_tasks.wait()).await;
+            // What is being stored has a limit of its own.
+            self.gateway.hub().finish().await;
         };
         tokio::select! {
             () = orderly => {}
@@ -363,6 +411,19 @@ async fn reload(
         );
         failed_before = outcome.failed;
     }
+}
+
+/// How long connections of the notification listener may take to end.
+const INGRESS_GRACE: Duration = Duration::from_secs(2);
+
+async fn bind(
+    name: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| listen_error(name, address, source);
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
 }
 
 /// The service that stands for payments in health checks.

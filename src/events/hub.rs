@@ -48,6 +48,7 @@ pub struct Hub {
     pub draining: CancellationToken,
     pub(super) metrics: Arc<Metrics>,
     key: Arc<LedgerKey>,
+    missed: parking_lot::Mutex<std::collections::HashSet<String>>,
 }
 
 /// A value of the configuration that cannot be used.
@@ -104,6 +105,7 @@ impl Hub {
             draining: CancellationToken::new(),
             metrics,
             key,
+            missed: parking_lot::Mutex::default(),
         })
     }
 
@@ -118,6 +120,18 @@ impl Hub {
             (Some(wallet), _) => self.owner(wallet),
             (None, name) => Owner::from_bytes(self.key.issuer_tag(name.unwrap_or_default())),
         }
+    }
+
+    /// Waits for what is being stored.
+    pub async fn finish(&self) {
+        self.draining.cancel();
+        self.tasks.close();
+        let _ = tokio::time::timeout(self.notifications.store_timeout, self.tasks.wait()).await;
+    }
+
+    /// Notes that a notification for a credential was not stored.
+    pub fn missed(&self, credential: &str) {
+        self.missed.lock().insert(credential.to_owned());
     }
 
     /// Appends an event and counts what became of it.

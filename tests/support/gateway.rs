@@ -63,6 +63,7 @@ impl Setup {
         let mut config = Config::default();
         config.grpc.listen = free;
         config.admin.listen = free;
+        config.notifications.listen = free;
         config.upstream.edge_url = base.clone();
         config.upstream.site_url = base.clone();
         config.upstream.bill_url = base;

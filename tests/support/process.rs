@@ -84,6 +84,8 @@ impl Process {
         let mut arguments = vec!["serve", "--config", file.to_str().unwrap()];
         arguments.extend(more);
         let mut command = command(&arguments);
+        // Tests run at the same time.
+        command.env("QIWI_GATEWAY_NOTIFICATIONS__LISTEN", "127.0.0.1:0");
         command.envs(env.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it starts");
         let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
