@@ -92,3 +92,6 @@ mod behaviour {
 
 /// Money: paid at most once, and told truly, whatever fails.
 mod money;
+
+/// Notifications in, events out.
+mod events;

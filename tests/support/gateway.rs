@@ -164,6 +164,16 @@ impl Gateway {
         self.address
     }
 
+    /// Where notifications are taken.
+    pub fn notifications(&self) -> SocketAddr {
+        self.server.as_ref().and_then(Server::notifications_address).expect("a listener")
+    }
+
+    /// Everything about events.
+    pub fn hub(&self) -> &qiwi_gateway::events::hub::Hub {
+        self.server.as_ref().expect("it runs").hub()
+    }
+
     /// A connection of its own.
     pub async fn channel(&self) -> Channel {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).unwrap();

@@ -1,0 +1,6 @@
+//! Notifications in, events out: believed or refused, stored once, streamed to everybody.
+
+/// What is believed, what is refused, and what each costs.
+mod intake;
+/// Notifications as QIWI signs them.
+pub mod letter;
