@@ -1,5 +1,7 @@
 //! Notifications in, events out: believed or refused, stored once, streamed to everybody.
 
+/// Killed at any moment.
+mod crash;
 /// What is believed, what is refused, and what each costs.
 mod intake;
 /// Notifications as QIWI signs them.
