@@ -313,8 +313,8 @@ impl Error {
             details.add_help_link("What to do now.", format!("docs/errors.md#{anchor}"));
         }
         let mut metadata = MetadataMap::new();
-        let never = facts.reason.decision == Decision::Ask
-            || (about.money && facts.sent != Some(Sent::No));
+        let never =
+            facts.reason.decision == Decision::Ask || (about.money && facts.sent != Some(Sent::No));
         if never {
             // Clients and meshes that repeat by themselves must not; callers decide.
             metadata.insert("grpc-retry-pushback-ms", MetadataValue::from_static("-1"));

@@ -542,7 +542,11 @@ impl Gateway {
             return Ok(Some(wallet));
         }
         if route.names_wallet() {
-            return if cx.credential.is_some() { self.own_wallet(cx).await.map(Some) } else { Ok(None) };
+            return if cx.credential.is_some() {
+                self.own_wallet(cx).await.map(Some)
+            } else {
+                Ok(None)
+            };
         }
         Ok(cx.credential.as_ref().and_then(|credential| self.known_wallet(credential)))
     }

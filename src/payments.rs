@@ -115,7 +115,12 @@ impl Payments {
             if !change(&mut next) {
                 return Ok(record);
             }
-            debug_assert!(record.state.may_become(next.state), "{:?} {:?}", record.state, next.state);
+            debug_assert!(
+                record.state.may_become(next.state),
+                "{:?} {:?}",
+                record.state,
+                next.state
+            );
             next.updated_ms = now_ms();
             match self.store.replace(before, next.clone()).await? {
                 Replace::Done(version) => {

@@ -116,12 +116,8 @@ impl Server {
         let pages = PageTokens::new(&page_keys(&config)?, config.pages.lifetime);
         let ca = ca(&config)?;
         let ledger = state::open::open(&config.state).await.map_err(|_| StartError::Randomness)?;
-        let payments = Payments::new(
-            ledger.store,
-            ledger.key,
-            config.payments.clone(),
-            Arc::clone(&metrics),
-        );
+        let payments =
+            Payments::new(ledger.store, ledger.key, config.payments.clone(), Arc::clone(&metrics));
         let gateway = Arc::new(Gateway::new(
             Arc::clone(&config),
             Arc::clone(&credentials),
@@ -185,7 +181,9 @@ impl Server {
         )));
         tokio::spawn(background.clone().run_until_cancelled_owned(tidy(Arc::clone(&gateway))));
         tokio::spawn(
-            background.clone().run_until_cancelled_owned(payments::watch::run(Arc::clone(&gateway))),
+            background
+                .clone()
+                .run_until_cancelled_owned(payments::watch::run(Arc::clone(&gateway))),
         );
         telemetry::listening("grpc", grpc);
         telemetry::listening("admin", admin.address);

@@ -120,15 +120,22 @@ mod tests {
         let (one, two) = (error.to_status(&about), back.to_status(&about));
         assert_eq!((one.code(), one.message()), (two.code(), two.message()));
         use tonic_types::StatusExt as _;
-        let details = |status: &tonic::Status| format!("{:?}", {
-            let mut details = status.get_error_details();
-            let info = details.error_info().unwrap().metadata.clone();
-            let mut sorted: Vec<_> = info.into_iter().collect();
-            sorted.sort();
-            details.set_request_info("", "");
-            (sorted, details.bad_request().cloned(), details.precondition_failure().cloned(),
-             details.localized_message().cloned(), details.resource_info().cloned())
-        });
+        let details = |status: &tonic::Status| {
+            format!("{:?}", {
+                let mut details = status.get_error_details();
+                let info = details.error_info().unwrap().metadata.clone();
+                let mut sorted: Vec<_> = info.into_iter().collect();
+                sorted.sort();
+                details.set_request_info("", "");
+                (
+                    sorted,
+                    details.bad_request().cloned(),
+                    details.precondition_failure().cloned(),
+                    details.localized_message().cloned(),
+                    details.resource_info().cloned(),
+                )
+            })
+        };
         assert_eq!(details(&one), details(&two));
     }
 

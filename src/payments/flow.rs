@@ -28,11 +28,8 @@ const LOOKS_AGAIN: [u32; 3] = [0, 3, 8];
 const OTHERS_PAUSE: Duration = Duration::from_millis(200);
 
 /// What QIWI answers where it quotes no commission.
-static NO_QUOTE: &[&Reason] = &[
-    &reason::PROVIDER_NOT_FOUND,
-    &reason::UPSTREAM_INVALID_REQUEST,
-    &reason::UPSTREAM_REJECTED,
-];
+static NO_QUOTE: &[&Reason] =
+    &[&reason::PROVIDER_NOT_FOUND, &reason::UPSTREAM_INVALID_REQUEST, &reason::UPSTREAM_REJECTED];
 
 /// A checked request and everything that belongs to it.
 struct Wanted<P: Payment> {
@@ -90,7 +87,8 @@ impl Gateway {
 
     /// Refuses at once what can never join the payment that is under way.
     async fn same_content<P: Payment>(&self, wanted: &Wanted<P>) -> Result<(), Error> {
-        let found = self.payments().store.get(&wanted.key).await.map_err(|error| unavailable(&error))?;
+        let found =
+            self.payments().store.get(&wanted.key).await.map_err(|error| unavailable(&error))?;
         match found {
             Some(record) if wanted.is_other(&record) => Err(show::reused(&record)),
             _ => Ok(()),
@@ -133,7 +131,9 @@ impl Gateway {
                 State::Reserved | State::Sending => {
                     // The seat is ours, so no task of this process has it.
                     if self.is_abandoned(&record) {
-                        watch::recover(payments, record).await.map_err(|error| unavailable(&error))?
+                        watch::recover(payments, record)
+                            .await
+                            .map_err(|error| unavailable(&error))?
                     } else {
                         self.others(&wanted, record).await?
                     }
@@ -164,7 +164,11 @@ impl Gateway {
     }
 
     /// Waits for a payment of another process.
-    async fn others<P: Payment>(&self, wanted: &Wanted<P>, record: Record) -> Result<Record, Error> {
+    async fn others<P: Payment>(
+        &self,
+        wanted: &Wanted<P>,
+        record: Record,
+    ) -> Result<Record, Error> {
         if Instant::now() + OTHERS_PAUSE > wanted.cx.deadline {
             return Err(show::in_progress(&wanted.order.id));
         }
@@ -214,9 +218,11 @@ impl Gateway {
         before: Option<Record>,
     ) -> Result<Reserved, Error> {
         let Wanted { cx, request, order, wallet, .. } = wanted;
-        let known = before.as_ref().map(|record| record.provider.clone()).filter(|of| !of.is_empty());
+        let known =
+            before.as_ref().map(|record| record.provider.clone()).filter(|of| !of.is_empty());
         let credential = self.usable(cx.credential.as_ref()).await?;
-        let found = self.prepared(cx, request, order.provider.as_deref().or(known.as_deref())).await?;
+        let found =
+            self.prepared(cx, request, order.provider.as_deref().or(known.as_deref())).await?;
         let unsent = |error: Error| error.sent(Sent::No);
         let sending = request.sending(wallet, order, &found).map_err(unsent)?;
         let target = sending.call.target(sending.route, Some(wallet)).map_err(unsent)?;
@@ -319,8 +325,7 @@ impl Gateway {
             return Ok(Found { provider: known, ..Found::default() });
         };
         let asked = async {
-            let body =
-                self.ask(cx, route(policy)?, policy.class, &call, None, cx.deadline).await?;
+            let body = self.ask(cx, route(policy)?, policy.class, &call, None, cx.deadline).await?;
             read(&body)
         };
         // Whatever it was, the payment itself has not been sent.
@@ -342,7 +347,8 @@ impl Gateway {
         let sending = request.sending(wallet, order, &found).map_err(unsent)?;
         let commission = match request.quote(order, &found) {
             Some(question) => {
-                let route = route(<pb::QuoteCommissionRequest as crate::operation::Operation>::POLICY)?;
+                let route =
+                    route(<pb::QuoteCommissionRequest as crate::operation::Operation>::POLICY)?;
                 match self.aside(cx, route, &question, None).await {
                     Ok(answer) => answer.commission_quote.and_then(|quote| quote.commission),
                     // The documents leave open for which providers QIWI quotes.
@@ -376,7 +382,8 @@ impl Gateway {
         let named = match named {
             "" => None,
             text => Some(Wallet::parse(text).ok_or_else(|| {
-                Error::invalid("wallet", "Give the wallet number as 10 to 15 digits.").sent(Sent::No)
+                Error::invalid("wallet", "Give the wallet number as 10 to 15 digits.")
+                    .sent(Sent::No)
             })?),
         };
         let own = match self.own_wallet(cx).await {

@@ -79,12 +79,7 @@ impl Gateway {
 
     /// Asks QIWI about a payment that is not at its end, now and then. What cannot be learnt leaves
     /// the entry as it is.
-    async fn refreshed(
-        self: &Arc<Self>,
-        cx: &Context,
-        wallet: &Wallet,
-        record: Record,
-    ) -> Record {
+    async fn refreshed(self: &Arc<Self>, cx: &Context, wallet: &Wallet, record: Record) -> Record {
         let payments = self.payments();
         let record = if payments.is_orphan(&record) {
             match watch::recover(payments, record.clone()).await {
@@ -188,14 +183,16 @@ impl Gateway {
         let opened = self.pages().open(token, list)?;
         let cursor = match opened.as_slice() {
             [created, kind, id] => created.parse().ok().zip(
-                kind.parse().ok().and_then(OperationKind::from_number).map(|kind| {
-                    Key::new(owner, kind, id.as_str())
-                }),
+                kind.parse()
+                    .ok()
+                    .and_then(OperationKind::from_number)
+                    .map(|kind| Key::new(owner, kind, id.as_str())),
             ),
             _ => None,
         };
         cursor.map(|(created_ms, key)| Cursor { created_ms, key }).ok_or_else(|| {
-            Error::new(&reason::PAGE_TOKEN_INVALID).field("page_token", "Start again without a token.")
+            Error::new(&reason::PAGE_TOKEN_INVALID)
+                .field("page_token", "Start again without a token.")
         })
     }
 }

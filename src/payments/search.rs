@@ -106,7 +106,8 @@ impl Scans {
 impl Reading {
     /// What it says about a payment.
     pub fn trace(&self, record: &Record) -> Trace<'_> {
-        let named = |of: &&pb::Transaction| of.client_transaction_id.as_deref() == Some(&*record.key.id);
+        let named =
+            |of: &&pb::Transaction| of.client_transaction_id.as_deref() == Some(&*record.key.id);
         let mut found = false;
         for payment in self.payments.iter().filter(named) {
             if fits(payment, record) {
@@ -163,7 +164,8 @@ impl Gateway {
         let Ok(mut last) = tokio::time::timeout_at(cx.deadline, slot.lock()).await else {
             return Err(Error::new(&reason::DEADLINE_EXCEEDED));
         };
-        let earliest = self.payments().watchlist.earliest(owner).map_or(sent_ms, |of| of.min(sent_ms));
+        let earliest =
+            self.payments().watchlist.earliest(owner).map_or(sent_ms, |of| of.min(sent_ms));
         let since_ms = earliest.saturating_sub(BEFORE_MS);
         if let Some(reading) = &*last
             && reading.began >= fresh
@@ -201,9 +203,7 @@ impl Gateway {
         for page in 0..PAGES_MAX {
             let answer = match self.history_page(cx, wallet, &request).await {
                 // QIWI may not take a time that is yet to come.
-                Err(error)
-                    if page == 0 && *error.reason() == reason::UPSTREAM_INVALID_REQUEST =>
-                {
+                Err(error) if page == 0 && *error.reason() == reason::UPSTREAM_INVALID_REQUEST => {
                     request.end_time = Some(show::time(now));
                     self.history_page(cx, wallet, &request).await
                 }

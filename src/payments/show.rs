@@ -62,7 +62,8 @@ pub fn kind(record: &Record) -> pb::PaymentKind {
 pub fn payment(record: &Record) -> pb::Payment {
     let memo = Memo::of(record);
     let refusal = memo.error.as_ref().filter(|_| record.state == State::Rejected);
-    let error = memo.payment_error.or_else(|| refusal.and_then(|kept| as_data(&kept.clone().error())));
+    let error =
+        memo.payment_error.or_else(|| refusal.and_then(|kept| as_data(&kept.clone().error())));
     pb::Payment {
         payment_id: record.key.id.to_string(),
         transaction_id: record.transaction_id.clone(),
@@ -185,10 +186,9 @@ mod tests {
             let shown = payment(&record(state));
             assert!(states(shown.state()).any(|of| of == state));
             match answer(&record(state)) {
-                Ok(_) => assert!(matches!(
-                    state,
-                    State::Accepted | State::Succeeded | State::Failed
-                )),
+                Ok(_) => {
+                    assert!(matches!(state, State::Accepted | State::Succeeded | State::Failed))
+                }
                 Err(error) => {
                     let text = format!("{:?}", error.to_status(&Default::default()));
                     assert!(text.contains(name(state)), "{state:?}: {text}");

@@ -135,9 +135,9 @@ mod tests {
     fn every_documented_code_is_refused_or_answered() {
         for code in crate::error::code::CODES {
             let body = format!(r#"{{"code":"QWPRC-{}","message":"x"}}"#, code.number);
-            let doubtful =
-                ["UPSTREAM_TECHNICAL", "UPSTREAM_DECLINED", "UPSTREAM_DUPLICATE"];
-            let expected = if doubtful.contains(&code.reason.name) { "answered" } else { "refused" };
+            let doubtful = ["UPSTREAM_TECHNICAL", "UPSTREAM_DECLINED", "UPSTREAM_DUPLICATE"];
+            let expected =
+                if doubtful.contains(&code.reason.name) { "answered" } else { "refused" };
             assert_eq!(of(400, &body), expected, "{}", code.number);
         }
     }

@@ -34,8 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const FAILED_PAUSE: Duration = Duration::from_secs(5);
 
 /// The states in which a payment is looked after.
-const OPEN: [State; 4] =
-    [State::Reserved, State::Sending, State::Uncertain, State::NotExecuted];
+const OPEN: [State; 4] = [State::Reserved, State::Sending, State::Uncertain, State::NotExecuted];
 
 /// Payments that are looked after.
 #[derive(Default)]
@@ -83,7 +82,8 @@ impl Watchlist {
     /// When the oldest payment of a wallet that is in doubt was sent.
     pub fn earliest(&self, owner: &str) -> Option<i64> {
         let list = self.0.lock();
-        let own = list.iter().filter(|(key, of)| &*key.owner == owner && of.state == State::Uncertain);
+        let own =
+            list.iter().filter(|(key, of)| &*key.owner == owner && of.state == State::Uncertain);
         own.map(|(_, of)| of.sent_ms).min()
     }
 
@@ -126,7 +126,9 @@ impl Watchlist {
 
 /// Looks after payments until the process ends.
 pub async fn run(gateway: Arc<Gateway>) {
-    let Some(method) = operations::find("/qiwi.wallet.v1.PaymentService/GetPayment") else { return };
+    let Some(method) = operations::find("/qiwi.wallet.v1.PaymentService/GetPayment") else {
+        return;
+    };
     let payments = gateway.payments();
     let mut read: Option<Instant> = None;
     let mut tidied = Instant::now();
@@ -209,7 +211,8 @@ async fn look_after(gateway: &Arc<Gateway>, method: &'static Method, key: Key) {
     } else {
         record
     };
-    if !matches!(record.state, State::Uncertain | State::NotExecuted) || payments.desk.is_busy(&key) {
+    if !matches!(record.state, State::Uncertain | State::NotExecuted) || payments.desk.is_busy(&key)
+    {
         return;
     }
     let Some((wallet, credential)) = rights(gateway, method, &key).await else {
@@ -243,7 +246,8 @@ async fn rights(
         return Some((wallet.clone(), current.unwrap_or_else(|| Arc::clone(credential))));
     }
     for credential in gateway.credentials().list() {
-        if !matches!(credential.kind, Some(Kind::Wallet | Kind::Information)) || !may_look(&credential)
+        if !matches!(credential.kind, Some(Kind::Wallet | Kind::Information))
+            || !may_look(&credential)
         {
             continue;
         }
@@ -263,7 +267,11 @@ pub(super) fn may_look(credential: &Credential) -> bool {
 }
 
 /// A call of the gateway's own.
-fn context(method: &'static Method, credential: Option<Arc<Credential>>, deadline: Instant) -> Context {
+fn context(
+    method: &'static Method,
+    credential: Option<Arc<Credential>>,
+    deadline: Instant,
+) -> Context {
     Context {
         method,
         deadline,

@@ -63,7 +63,8 @@ async fn try_open(state: &State, random: [u8; KEY_LEN]) -> Result<Opened, StoreE
     let secret = match place {
         None => random,
         Some((path, may_create)) => {
-            let read = tokio::task::spawn_blocking(move || secret(&path, may_create, &random)).await;
+            let read =
+                tokio::task::spawn_blocking(move || secret(&path, may_create, &random)).await;
             let ended = |_| StoreError::Unavailable("reading the key ended early".to_owned());
             read.map_err(ended)??
         }

@@ -1,7 +1,7 @@
 //! What every engine does to an entry, whatever it keeps it in.
 
-use crate::ledger::{OperationKind, Record};
 use crate::ledger::store::{FULL_MS, Query, SHORT_MS};
+use crate::ledger::{OperationKind, Record};
 
 /// Most entries an engine looks at for one page of a list; a page may be short, or empty, and
 /// still have a next one.

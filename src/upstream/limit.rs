@@ -41,9 +41,7 @@ impl HistoryLimiter {
             let rate = NonZeroU32::new(share(rate)).unwrap_or(NonZeroU32::MIN);
             let burst = NonZeroU32::new(share(burst)).unwrap_or(NonZeroU32::MIN);
             let period = (limit.period / rate.get()).max(Duration::from_nanos(1));
-            Quota::with_period(period)
-                .unwrap_or_else(|| Quota::per_minute(rate))
-                .allow_burst(burst)
+            Quota::with_period(period).unwrap_or_else(|| Quota::per_minute(rate)).allow_burst(burst)
         };
         // Part of the reserve may come at once: the looks after one payment lie close together.
         let burst = (limit.history_reserve / 3).max(1);
