@@ -428,6 +428,7 @@ mod tests {
             api: Some("wallet"),
             operation: Some("ListBalances"),
             request_id: "r-1",
+            money: false,
             trace_id: None,
         }
     }
