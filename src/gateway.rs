@@ -33,6 +33,8 @@ use crate::upstream::{Ask, Upstream};
 use crate::wallet::profile;
 use crate::wallets::Wallets;
 
+mod lookup;
+
 /// Most calls that may repair one answer.
 const REPAIRS_MAX: usize = 8;
 /// Pieces of a file that wait for a slow reader.
@@ -227,9 +229,7 @@ impl Gateway {
         let asking = Asking { wallet: wallet.as_ref(), pages: &self.pages };
         let question = request.ask(&asking).map_err(unsent)?;
         let Some(lifetime) = O::POLICY.cache.resolve(&self.config.cache) else {
-            let deadline = cx.deadline;
-            let wallet = wallet.as_ref();
-            let fetch = Box::pin(self.fetch(&cx, &request, &question, wallet, deadline));
+            let fetch = Box::pin(self.settled(&cx, &request, &question, wallet.as_ref()));
             let loaded = match O::POLICY.class {
                 Class::Write | Class::Once => self.written(&cx, fetch.await).await,
                 Class::Read | Class::Money => fetch.await,
@@ -320,6 +320,16 @@ impl Gateway {
                 }
             }
         }
+        self.encoded(cx, request, response)
+    }
+
+    /// The reply, as it goes out and as it may be kept.
+    fn encoded<O: Operation>(
+        &self,
+        cx: &Context,
+        request: &O,
+        mut response: O::Response,
+    ) -> Result<Loaded, Error> {
         let keep = request.may_keep(&response);
         let frame = frame::encode(&response);
         request.wipe(&mut response);

@@ -2,7 +2,7 @@
 //!
 //! The modules in reading order: what a method is ([`policy`], [`operations`], [`operation`]), how a
 //! call travels ([`server`], [`edge`], [`gateway`], [`cache`], [`upstream`]), what it maps
-//! ([`wallet`], [`admin_api`]), and what all of them share. `ARCHITECTURE.md` has the map and two
+//! ([`wallet`], [`p2p`], [`admin_api`]), and what all of them share. `ARCHITECTURE.md` has the map and two
 //! walkthroughs.
 
 pub mod config;
@@ -27,6 +27,7 @@ pub mod upstream;
 pub mod wallets;
 
 pub mod admin_api;
+pub mod p2p;
 pub mod wallet;
 
 pub mod credentials;

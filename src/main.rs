@@ -21,6 +21,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The environment variable that holds the sandbox's demo token.
 const DEMO_TOKEN: &str = "QIWI_GATEWAY_DEMO_TOKEN";
+/// The environment variable that holds the sandbox's secret key of P2P invoices.
+const DEMO_P2P_KEY: &str = "QIWI_GATEWAY_DEMO_P2P_KEY";
 
 #[derive(Parser)]
 #[command(name = "qiwi-gateway", version, about = "A gRPC gateway in front of QIWI.")]
@@ -44,7 +46,7 @@ struct Serve {
     /// Configuration file (TOML); environment variables override it.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Serves against an embedded sandbox with a credential called `demo`.
+    /// Serves against an embedded sandbox with the credentials `demo` and `demo-p2p`.
     #[arg(long)]
     sandbox: bool,
 }
@@ -115,10 +117,12 @@ async fn serve(serve: Serve) -> ExitCode {
         }
     }
     let env = |name: &str| {
-        if name == DEMO_TOKEN && std::env::var_os(name).is_none() {
-            return Some(demo::WALLET_TOKEN.to_owned());
-        }
-        std::env::var(name).ok()
+        let seeded = match name {
+            DEMO_TOKEN => Some(demo::WALLET_TOKEN.to_owned()),
+            DEMO_P2P_KEY => Some(demo::P2P_SECRET_KEY.to_owned()),
+            _ => None,
+        };
+        seeded.filter(|_| std::env::var_os(name).is_none()).or_else(|| std::env::var(name).ok())
     };
     let server = match Server::start(config, &telemetry, env).await {
         Ok(server) => server,
@@ -164,6 +168,12 @@ async fn embedded(config: &mut Config) -> Result<Sandbox, String> {
         kind: Kind::Wallet,
         wallet: Wallet::parse(demo::WALLET),
         token_env: Some(Variable(DEMO_TOKEN.to_owned())),
+        ..CredentialConfig::default()
+    });
+    config.credentials.entry("demo-p2p".to_owned()).or_insert_with(|| CredentialConfig {
+        kind: Kind::P2p,
+        wallet: Wallet::parse(demo::WALLET),
+        secret_env: Some(Variable(DEMO_P2P_KEY.to_owned())),
         ..CredentialConfig::default()
     });
     Ok(sandbox)

@@ -77,6 +77,12 @@ pub trait Operation: Message + Default + Send + Sync + 'static {
         false
     }
 
+    /// What the answer of the [`Lookup`](crate::policy::Lookup) of the method's route tells about the
+    /// outcome of this write. [`Operation::refusal`] has found nothing in that answer.
+    fn became(&self, _response: &Self::Response) -> Became {
+        Became::Untold
+    }
+
     /// Wipes what is secret in a reply that is encoded already.
     fn wipe(&self, _response: &mut Self::Response) {}
 
@@ -87,6 +93,17 @@ pub trait Operation: Message + Default + Send + Sync + 'static {
 
     /// Merges the answer to one of the calls of [`Operation::missing`].
     fn fill(&self, _response: &mut Self::Response, _part: Self::Response) {}
+}
+
+/// What a look at the state tells about a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Became {
+    /// The state is as the write asked for.
+    AsAsked,
+    /// It is another one, and this write will not change it.
+    Otherwise,
+    /// Neither is certain.
+    Untold,
 }
 
 /// The accessors nearly every request has, from the fields of the same names.
@@ -380,6 +397,12 @@ impl Call {
     pub fn varies(mut self, by: &str) -> Self {
         self.variant = by.to_owned();
         self
+    }
+
+    /// The same names of the path, and nothing else of it.
+    #[must_use]
+    pub fn same_path(&self) -> Self {
+        Self { path: self.path.clone(), ..Self::default() }
     }
 
     /// Path and query, encoded.

@@ -17,7 +17,7 @@ use crate::method::Method;
 use crate::operation::{Download, Local, Operation};
 use crate::order::Payment;
 use crate::payments::rpc;
-use crate::pb::{admin::v1 as admin, wallet::v1 as wallet};
+use crate::pb::{admin::v1 as admin, p2p::v1 as p2p, wallet::v1 as wallet};
 use crate::policy::Policy;
 
 /// A method under way.
@@ -153,6 +153,12 @@ fn table() -> Vec<Row> {
         unary::<wallet::UnblockCardRequest>(),
         unary::<wallet::RenameCardRequest>(),
         unary::<wallet::GetCardDetailsRequest>(),
+        // Bills
+        unary::<p2p::CreateBillRequest>(),
+        unary::<p2p::GetBillRequest>(),
+        unary::<p2p::CancelBillRequest>(),
+        local::<p2p::BuildBillFormLinkRequest>(),
+        local::<p2p::DecoratePayUrlRequest>(),
         // The gateway itself
         local::<admin::GetCredentialRequest>(),
         local::<admin::ListCredentialsRequest>(),

@@ -108,12 +108,14 @@ pub enum Access {
         /// Needed where the caller chooses a wallet token.
         wallet_scopes: Scopes,
     },
+    /// The P2P secret key.
+    P2p,
 }
 
 impl Access {
     /// Whether a call needs a QIWI credential at all.
     pub const fn needs_credential(self) -> bool {
-        matches!(self, Self::Wallet { .. } | Self::WalletSecret { .. } | Self::P2pOrWallet { .. })
+        !matches!(self, Self::Open | Self::Admin)
     }
 
     /// Decides about a credential whose kind and scopes are known.
@@ -131,7 +133,7 @@ impl Access {
             (Self::Wallet { information: true, scopes }, Kind::Information) => {
                 if granted.contains(scopes) { Ok(()) } else { Err(Denial::Scope(scopes)) }
             }
-            (Self::P2pOrWallet { .. }, Kind::P2p) => Ok(()),
+            (Self::P2pOrWallet { .. } | Self::P2p, Kind::P2p) => Ok(()),
             (
                 Self::Wallet { information: false, .. } | Self::WalletSecret { .. },
                 Kind::Information,
@@ -171,6 +173,8 @@ pub struct Route {
     pub not_found: NotFound,
     /// A status that means one of two things here.
     pub doubt: Option<&'static Doubt>,
+    /// Where the outcome of a write is seen when its own answer leaves it open.
+    pub lookup: Option<&'static Lookup>,
     /// Whether the answer is a file rather than JSON.
     pub file: bool,
 }
@@ -186,6 +190,18 @@ pub struct Doubt {
     pub found: &'static Reason,
     /// What it means when the read answers that there is nothing.
     pub missing: &'static Reason,
+}
+
+/// Where the outcome of a write is seen when its own answer leaves it open: when none came, and when
+/// it is a refusal that an earlier attempt of the same write may explain.
+///
+/// What is seen is judged by [`became`](crate::operation::Operation::became).
+#[derive(Debug)]
+pub struct Lookup {
+    /// The read that shows it. Its path has the names of the write's own, its answer the same shape.
+    pub look: &'static Policy,
+    /// What the write's failure means when the read shows something else than was asked for.
+    pub otherwise: &'static Reason,
 }
 
 /// The usual `Accept` header.
@@ -204,6 +220,7 @@ impl Route {
         headers: &[],
         not_found: NotFound::Is(&reason::WALLET_NOT_FOUND),
         doubt: None,
+        lookup: None,
         file: false,
     };
 

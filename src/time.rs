@@ -82,6 +82,15 @@ pub fn to_millis(stamp: &prost_types::Timestamp, field: &'static str) -> Result<
         .ok_or_else(|| Error::invalid(field, "Give a valid timestamp."))
 }
 
+/// A request's timestamp as QIWI wants it, in Moscow: `2017-05-10T00:00:00+03:00`. What is below a
+/// second is cut.
+///
+/// # Errors
+/// When it is not a valid protobuf timestamp.
+pub fn to_moscow(stamp: &prost_types::Timestamp, field: &'static str) -> Result<String, Error> {
+    instant(stamp).map(moscow).ok_or_else(|| Error::invalid(field, "Give a valid timestamp."))
+}
+
 /// Both ends of a range as QIWI wants them: seconds, Moscow offset on both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Range {

@@ -3,13 +3,15 @@
 
 use std::collections::BTreeSet;
 
+use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, Kind, ReflectMessage as _, Value};
 use qiwi_gateway::config::Config;
 use qiwi_gateway::money::{Number, currency_code};
 
-use crate::support::{Answer, Ask, Fake, MAIN, Setup, samples};
+use crate::support::{Answer, Ask, Fake, Setup, opening, samples};
 
 struct Document {
+    product: &'static str,
     rpc: &'static str,
     file: &'static str,
     /// Values the contract says otherwise, each with the reason.
@@ -17,7 +19,11 @@ struct Document {
 }
 
 const fn document(rpc: &'static str, file: &'static str) -> Document {
-    Document { rpc, file, otherwise: &[] }
+    Document { product: "wallet", rpc, file, otherwise: &[] }
+}
+
+const fn bill(rpc: &'static str, file: &'static str) -> Document {
+    Document { product: "p2p", rpc, file, otherwise: &[] }
 }
 
 const DOCUMENTS: &[Document] = &[
@@ -31,6 +37,7 @@ const DOCUMENTS: &[Document] = &[
     document("BalanceService/ListBalances", "balance/list"),
     document("BalanceService/ListBalanceOffers", "balance/offers"),
     Document {
+        product: "wallet",
         rpc: "HistoryService/ListTransactions",
         file: "history/payments",
         otherwise: &[
@@ -60,31 +67,37 @@ const DOCUMENTS: &[Document] = &[
     ),
     document("WebhookService/RegisterWebhook", "webhook/registered"),
     Document {
+        product: "wallet",
         rpc: "WebhookService/DeleteWebhook",
         file: "webhook/deleted",
         otherwise: &[("Hook deleted", "success says as much")],
     },
     Document {
+        product: "wallet",
         rpc: "WebhookService/SendTestNotification",
         file: "webhook/test",
         otherwise: &[("Webhook sent", "success says as much")],
     },
     Document {
+        product: "wallet",
         rpc: "WebhookService/GetWebhookKey",
         file: "webhook/key",
         otherwise: &[("L8UVF3JkLVUr6r70LiE0A9/5WoGGwWKG2pI/e+l/9fs=", "told on demand only")],
     },
     Document {
+        product: "wallet",
         rpc: "WebhookService/RotateWebhookKey",
         file: "webhook/new_key",
         otherwise: &[("OikS4/CcIbSf+yYGnLbnOige8RGoYmGxs/LNMwkJy7Q=", "told on demand only")],
     },
     Document {
+        product: "wallet",
         rpc: "ProviderService/DetectMobileProvider",
         file: "provider/detected_operator",
         otherwise: &[("0", "success says as much"), ("NORMAL", "success says as much")],
     },
     Document {
+        product: "wallet",
         rpc: "ProviderService/DetectCardProvider",
         file: "provider/detected_card",
         otherwise: &[("0", "success says as much"), ("NORMAL", "success says as much")],
@@ -95,20 +108,26 @@ const DOCUMENTS: &[Document] = &[
     document("MasterService/ConfirmCardOrder", "master/order_free"),
     document("MasterService/ConfirmCardOrder", "master/order_paid"),
     Document {
+        product: "wallet",
         rpc: "MasterService/UnblockCard",
         file: "master/unblock",
         otherwise: &[("OK", "anything else is an error")],
     },
     Document {
+        product: "wallet",
         rpc: "MasterService/RenameCard",
         file: "master/rename",
         otherwise: &[("OK", "anything else is an error")],
     },
     Document {
+        product: "wallet",
         rpc: "MasterService/GetCardDetails",
         file: "master/details",
         otherwise: &[("OK", "anything else is an error")],
     },
+    bill("BillService/CreateBill", "bill/issued"),
+    bill("BillService/GetBill", "bill/status"),
+    bill("BillService/CancelBill", "bill/cancelled"),
 ];
 
 #[tokio::test]
@@ -124,12 +143,12 @@ async fn every_value_of_the_documents_is_in_the_reply() {
     let channel = gateway.channel().await;
     let mut missing = Vec::new();
     for document in DOCUMENTS {
-        let rpc = format!("qiwi.wallet.v1.{}", document.rpc);
-        let path =
-            format!("{}/tests/fixtures/wallet/{}.json", env!("CARGO_MANIFEST_DIR"), document.file);
+        let Document { product, file, .. } = document;
+        let rpc = format!("qiwi.{product}.v1.{}", document.rpc);
+        let path = format!("{}/tests/fixtures/{product}/{file}.json", env!("CARGO_MANIFEST_DIR"));
         let bytes = std::fs::read(path).unwrap();
         fake.now_always(Answer::json(&bytes));
-        let reply = Ask::with(MAIN).raw(&channel, &rpc, samples::of(&rpc).request).await;
+        let reply = Ask::with(opening(&rpc)).raw(&channel, &rpc, request(&rpc)).await;
         let reply = reply.unwrap_or_else(|status| panic!("{}: {status:?}", document.file));
         let reply = reply.into_inner();
         let (service, method) = rpc.split_once('/').unwrap();
@@ -150,6 +169,14 @@ async fn every_value_of_the_documents_is_in_the_reply() {
         }
     }
     assert!(missing.is_empty(), "not in the reply:\n{}", missing.join("\n"));
+}
+
+/// A request of this method that the documents' answer fits: a bill is compared with its request.
+fn request(rpc: &str) -> Vec<u8> {
+    match rpc {
+        "qiwi.p2p.v1.BillService/CreateBill" => samples::documented_bill().encode_to_vec(),
+        _ => samples::of(rpc).request,
+    }
 }
 
 /// Texts and numbers of a JSON value, as written.

@@ -35,6 +35,12 @@ mod wallet {
     mod writes;
 }
 
+/// P2P invoices.
+mod p2p {
+    /// Bills against the sandbox, and what becomes of one when answers are lost.
+    mod bill;
+}
+
 /// Behaviour that is the same for every method.
 mod behaviour {
     /// How many calls are taken at once, and what the others are told.

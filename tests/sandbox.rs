@@ -3,11 +3,11 @@
 use prost::Message as _;
 use qiwi_gateway::credentials::Kind;
 use qiwi_gateway::operations;
-use qiwi_gateway::pb::wallet::v1 as wallet;
+use qiwi_gateway::pb::{p2p::v1 as p2p, wallet::v1 as wallet};
 use qiwi_gateway::policy::{Class, Shape};
 use qiwi_gateway::sandbox::{Sandbox, SandboxConfig, demo};
 
-use crate::support::{Ask, Gateway, Setup, samples, told};
+use crate::support::{Ask, BILLS, Gateway, Setup, samples, told};
 
 async fn both() -> (Sandbox, Gateway) {
     let config = SandboxConfig { listen: "127.0.0.1:0".parse().unwrap(), ..Default::default() };
@@ -20,6 +20,7 @@ async fn both() -> (Sandbox, Gateway) {
             Some(demo::PROFESSIONAL_WALLET),
             demo::PROFESSIONAL_WALLET_TOKEN,
         )
+        .credential("bills", Kind::P2p, None, demo::P2P_SECRET_KEY)
         .start()
         .await;
     (sandbox, gateway)
@@ -35,7 +36,6 @@ async fn every_read_answers() {
     let stamp = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
     let (start, end) = (stamp(now - 30 * 86_400), stamp(now));
     let ask = Ask::with(&[DEMO]);
-
     let list = wallet::ListTransactionsRequest { page_size: 50, ..Default::default() };
     let list = ask
         .unary::<_, wallet::ListTransactionsResponse>(
@@ -49,6 +49,12 @@ async fn every_read_answers() {
     let ready =
         list.transactions.iter().find(|of| of.status() == wallet::TransactionStatus::Success);
     let ready = ready.expect("a successful operation among the newest fifty");
+
+    // Bills are there when they are issued.
+    let bill =
+        p2p::CreateBillRequest { expire_time: stamp(now + 86_400), ..samples::documented_bill() };
+    let issue = "qiwi.p2p.v1.BillService/CreateBill";
+    Ask::with(BILLS).raw(&channel, issue, bill.encode_to_vec()).await.unwrap();
 
     let mut answered = 0;
     let reads = operations::all().iter().filter(|row| row.policy.class == Class::Read);
@@ -95,8 +101,10 @@ async fn every_read_answers() {
                 ..Default::default()
             }
             .encode_to_vec(),
+            "GetBill" => p2p::GetBillRequest { bill_id: bill.bill_id.clone() }.encode_to_vec(),
             _ => samples::of(rpc).request,
         };
+        let ask = Ask::with(if rpc.starts_with("qiwi.p2p.") { BILLS } else { &[DEMO] });
         match row.policy.shape {
             Shape::Unary => {
                 let reply = ask.raw(&channel, rpc, request).await;

@@ -92,6 +92,7 @@ where
         DeadlineFuture {
             inner: if too_short { None } else { Some(self.inner.call(call)) },
             net,
+            money: class == Class::Money,
             sleep: None,
             journal,
         }
@@ -138,6 +139,7 @@ pin_project_lite::pin_project! {
         #[pin]
         inner: Option<F>,
         net: Instant,
+        money: bool,
         sleep: Option<Pin<Box<tokio::time::Sleep>>>,
         journal: Arc<Journal>,
     }
@@ -160,7 +162,13 @@ impl<F: Future<Output = Result<Outbound, Error>>> Future for DeadlineFuture<F> {
         sleep.as_mut().poll(cx).map(|()| {
             let attempts = this.journal.attempts.load(std::sync::atomic::Ordering::Relaxed);
             let sent = if attempts == 0 { Sent::No } else { Sent::Unknown };
-            Err(Error::new(&reason::DEADLINE_EXCEEDED).sent(sent).attempts(attempts))
+            // What was asked before the payment counts as an attempt too; doubt is the safe side.
+            let reason = if *this.money && sent == Sent::Unknown {
+                &reason::PAYMENT_OUTCOME_UNKNOWN
+            } else {
+                &reason::DEADLINE_EXCEEDED
+            };
+            Err(Error::new(reason).sent(sent).attempts(attempts))
         })
     }
 }

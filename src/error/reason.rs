@@ -147,7 +147,7 @@ reasons! {
 
     // The ledger of payments.
     PAYMENT_NOT_FOUND = NotFound, Refused, "The gateway has made no payment with this id.", "No payment with this id was sent through the gateway for this wallet in the last 13 months.";
-    PAYMENT_ID_REUSED = AlreadyExists, Fix, "The id belongs to a payment with other content.", "The same id was used before with another amount, recipient or other content. Nothing was sent. A new payment needs an id of its own.";
+    PAYMENT_ID_REUSED = AlreadyExists, Fix, "The id belongs to a payment or bill with other content.", "The same id was used before with another amount, recipient or other content: for a payment of the gateway, and then nothing was sent, or for a bill of QIWI. What is new needs an id of its own.";
     PAYMENT_IN_PROGRESS = Aborted, Later, "The same payment is still being sent.", "Another call with the same id is running and did not end before the deadline. Repeat with the same id.";
     PAYMENT_OUTCOME_UNKNOWN = DeadlineExceeded, Ask, "The payment may have been executed; repeat with the same id or ask for it, and never pay under a new id.", "The payment was sent and no usable answer came, and QIWI's history does not show it yet. Repeat with the same id, or ask `GetPayment`; never use a new id.";
     PAYMENT_NOT_EXECUTED = Aborted, Refused, "QIWI has not executed the payment.", "The payment was sent without a usable answer, and repeated complete looks into QIWI's history do not show it. Repeat with the same id and `reattempt` to try once more.";

@@ -41,7 +41,12 @@ pub(crate) fn wallet() -> Wallet {
 
 /// The text of `tests/fixtures/wallet/<name>.json`.
 pub(crate) fn fixture(name: &str) -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/wallet");
+    fixture_of("wallet", name)
+}
+
+/// The text of `tests/fixtures/<product>/<name>.json`.
+pub(crate) fn fixture_of(product: &str, name: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(product);
     let path = root.join(format!("{name}.json"));
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}.json: {error}"))
 }

@@ -132,6 +132,22 @@ mod tests {
     use super::*;
     use crate::credentials::Wallet;
 
+    /// A folder that goes with the test.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new() -> Self {
+            Self(std::env::temp_dir().join(format!("qiwi-ledger-{}", uuid::Uuid::new_v4())))
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            // What is left behind is found by whoever cleans the place of temporary files.
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
     fn embedded(path: &Path) -> State {
         State { engine: Engine::Embedded, path: path.to_owned(), ..State::default() }
     }
@@ -145,8 +161,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_embedded_ledger_keeps_its_key() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = embedded(folder.path());
+        let folder = Folder::new();
+        let state = embedded(&folder.0);
         let wallet = Wallet::parse("79991112233").unwrap();
         let first = open(&state).await.unwrap();
         first.store.health().unwrap();
@@ -159,10 +175,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_lost_or_changed_key_refuses_and_makes_no_new_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = embedded(folder.path());
+        let folder = Folder::new();
+        let state = embedded(&folder.0);
         assert_eq!(health(&state).await, "");
-        let key = folder.path().join(KEY_FILE);
+        let key = folder.0.join(KEY_FILE);
         let content = fs::read_to_string(&key).unwrap();
         fs::remove_file(&key).unwrap();
         assert!(health(&state).await.contains("is not there"));
@@ -179,9 +195,9 @@ mod tests {
     #[tokio::test]
     async fn the_key_is_for_its_user_only() {
         use std::os::unix::fs::PermissionsExt as _;
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(health(&embedded(folder.path())).await, "");
-        let mode = fs::metadata(folder.path().join(KEY_FILE)).unwrap().permissions().mode();
+        let folder = Folder::new();
+        assert_eq!(health(&embedded(&folder.0)).await, "");
+        let mode = fs::metadata(folder.0.join(KEY_FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 }

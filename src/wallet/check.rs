@@ -45,7 +45,7 @@ impl Checks {
     }
 
     /// Notes an amount QIWI would not take as it is.
-    fn imprecise(&mut self, field: &'static str, what: &'static str) {
+    pub fn imprecise(&mut self, field: &'static str, what: &'static str) {
         self.note(&reason::AMOUNT_PRECISION, field.into(), what);
     }
 

@@ -164,8 +164,10 @@ async fn the_sandbox_serves_a_newcomer_without_any_configuration() {
     let url = format!("http://{}", process.address("grpc"));
     let endpoint = tonic::transport::Endpoint::from_shared(url).unwrap();
     let channel = endpoint.connect().await.unwrap();
-    let demo = Ask::with(&[("x-qiwi-credential", "demo")]);
     for sample in samples::served() {
+        let bills = sample.rpc.starts_with("qiwi.p2p.");
+        let name = if bills { "demo-p2p" } else { "demo" };
+        let demo = Ask::with(&[("x-qiwi-credential", name)]);
         // Ids of the sandbox's own world differ; what matters here is that each method is there
         // and reaches the sandbox.
         let outcome = demo.raw(&channel, sample.rpc, sample.request).await;

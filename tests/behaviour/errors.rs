@@ -377,7 +377,7 @@ async fn unreachable(url: &str, change: impl FnOnce(&mut Config)) {
 }
 
 /// 404 means another thing for each method: the names the protos give.
-const NOT_FOUND: [(&str, &str, &str); 16] = [
+const NOT_FOUND: [(&str, &str, &str); 19] = [
     ("qiwi.wallet.v1.ProfileService/GetProfile", "WALLET_NOT_FOUND", "wallet"),
     ("qiwi.wallet.v1.ProfileService/GetNickname", "WALLET_NOT_FOUND", "wallet"),
     ("qiwi.wallet.v1.ProfileService/ListRestrictions", "WALLET_NOT_FOUND", "wallet"),
@@ -398,6 +398,9 @@ const NOT_FOUND: [(&str, &str, &str); 16] = [
     ("qiwi.wallet.v1.ProviderService/GetTariff", "TARIFF_UNAVAILABLE", "provider"),
     ("qiwi.wallet.v1.WebhookService/GetActiveWebhook", "WEBHOOK_NOT_FOUND", "webhook"),
     ("qiwi.wallet.v1.MasterService/DownloadCardStatement", "CARD_NOT_FOUND", "card"),
+    ("qiwi.p2p.v1.BillService/CreateBill", "INVOICE_NOT_FOUND", "invoice"),
+    ("qiwi.p2p.v1.BillService/GetBill", "INVOICE_NOT_FOUND", "invoice"),
+    ("qiwi.p2p.v1.BillService/CancelBill", "INVOICE_NOT_FOUND", "invoice"),
 ];
 
 #[tokio::test]
@@ -410,7 +413,7 @@ async fn http_404_names_the_thing_the_method_is_about() {
         if !samples::is_served(rpc) {
             continue;
         }
-        let status = Ask::with(MAIN).raw(&channel, rpc, samples::of(rpc).request).await;
+        let status = Ask::with(opening(rpc)).raw(&channel, rpc, samples::of(rpc).request).await;
         let told = told(&status.expect_err(rpc));
         assert_eq!((told.code, &*told.reason), (Code::NotFound, reason), "{rpc}");
         let named = told.details.resource_info().unwrap();

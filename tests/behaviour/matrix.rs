@@ -28,6 +28,8 @@ enum Needs {
     WalletOrInformation(u8),
     /// A wallet token with all of these scopes, or the P2P secret key.
     WalletOrP2p(u8),
+    /// The P2P secret key and no other.
+    P2p,
 }
 use Needs::*;
 
@@ -81,6 +83,11 @@ const EXPECTED: &[(&str, Needs)] = &[
     ("qiwi.wallet.v1.MasterService/UnblockCard", Wallet(MASTER)),
     ("qiwi.wallet.v1.MasterService/RenameCard", Wallet(MASTER)),
     ("qiwi.wallet.v1.MasterService/GetCardDetails", Wallet(MASTER)),
+    ("qiwi.p2p.v1.BillService/CreateBill", P2p),
+    ("qiwi.p2p.v1.BillService/GetBill", P2p),
+    ("qiwi.p2p.v1.BillService/CancelBill", P2p),
+    ("qiwi.p2p.v1.BillService/BuildBillFormLink", Nothing),
+    ("qiwi.p2p.v1.BillService/DecoratePayUrl", Nothing),
     ("qiwi.admin.v1.CredentialService/GetCredential", Nothing),
     ("qiwi.admin.v1.CredentialService/ListCredentials", Nothing),
 ];
@@ -125,8 +132,9 @@ impl Needs {
             }
             (WalletOrInformation(_), Kind::Information) => None,
             (Wallet(_), Kind::Information) => Some(scope),
-            (WalletOrP2p(_), Kind::P2p) => None,
+            (WalletOrP2p(_) | P2p, Kind::P2p) => None,
             (WalletOrP2p(_), Kind::Information) => Some(kind),
+            (P2p, Kind::Wallet | Kind::Information) => Some(kind),
             (_, Kind::P2p | Kind::Merchant) => Some(kind),
         }
     }

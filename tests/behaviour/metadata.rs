@@ -181,7 +181,8 @@ async fn every_method_answers_its_sample_with_an_id_and_a_fetch_time() {
         if let Some(reply) = sample.reply {
             fake.now_always(Answer::json(reply));
         }
-        let ask = Ask::with(MAIN).within(Duration::from_secs(5)).and("x-request-id", "all");
+        let ask = Ask::with(opening(sample.rpc));
+        let ask = ask.within(Duration::from_secs(5)).and("x-request-id", "all");
         let (service, method) = sample.rpc.split_once('/').unwrap();
         let service = pool.get_service_by_name(service).unwrap();
         let method = service.methods().find(|of| of.name() == method).unwrap();

@@ -71,3 +71,38 @@ async fn an_answer_that_never_comes_is_found_in_the_history() {
     assert_eq!(commits(&sandbox, "7"), 1);
     assert!(paid.reconcile_time.is_some());
 }
+
+#[tokio::test]
+async fn payments_are_listed_page_by_page_newest_first() {
+    let (_sandbox, gateway) = both().await;
+    let channel = gateway.channel().await;
+    for id in ["1", "2", "3", "4", "5"] {
+        pay(&channel, transfer(id, 10)).await.unwrap();
+        // Entries of one millisecond have no order a caller could expect.
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    let mut listed = Vec::new();
+    let mut request = pb::ListPaymentsRequest { page_size: 2, ..Default::default() };
+    loop {
+        let page: pb::ListPaymentsResponse =
+            Ask::with(&[DEMO]).unary(&channel, LIST, request.clone()).await.unwrap().into_inner();
+        listed.extend(page.payments.into_iter().map(|payment| payment.payment_id));
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    assert_eq!(listed, ["5", "4", "3", "2", "1"]);
+
+    // Another filter, another list.
+    request.states = vec![pb::PaymentState::Uncertain.into()];
+    let status = Ask::with(&[DEMO])
+        .unary::<_, pb::ListPaymentsResponse>(&channel, LIST, request.clone())
+        .await
+        .unwrap_err();
+    assert_eq!(told(&status).reason, "PAGE_TOKEN_INVALID");
+    request.page_token.clear();
+    let none: pb::ListPaymentsResponse =
+        Ask::with(&[DEMO]).unary(&channel, LIST, request).await.unwrap().into_inner();
+    assert!(none.payments.is_empty() && none.next_page_token.is_empty());
+}

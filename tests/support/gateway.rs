@@ -20,6 +20,16 @@ pub const TOKEN: &str = "token-of-main";
 /// The metadata of a call with the credential `main`.
 pub const MAIN: &[(&str, &str)] = &[("x-qiwi-credential", "main")];
 
+/// The secret key of the credential `bills`.
+pub const P2P_KEY: &str = "p2p-key-of-bills";
+/// The metadata of a call with the credential `bills`.
+pub const BILLS: &[(&str, &str)] = &[("x-qiwi-credential", "bills")];
+
+/// The metadata of a call of this method with a credential of [`Setup::new`] that opens it.
+pub fn opening(rpc: &str) -> &'static [(&'static str, &'static str)] {
+    if rpc.starts_with("qiwi.p2p.") { BILLS } else { MAIN }
+}
+
 /// A gateway about to be started.
 pub struct Setup {
     pub config: Config,
@@ -38,12 +48,12 @@ pub struct Gateway {
 }
 
 impl Setup {
-    /// A gateway in front of `fake`, with the credential `main`.
+    /// A gateway in front of `fake`, with the credentials `main`, a wallet's, and `bills`, a P2P key.
     ///
     /// Breakers stay closed and repeats are quick and unlimited, so that only the tests about
     /// those meet them.
     pub fn new(fake: &Fake) -> Self {
-        Self::at(&fake.url()).credential("main", Kind::Wallet, Some(WALLET), TOKEN)
+        Self::at(&fake.url()).both()
     }
 
     /// A gateway in front of this address, without credentials.
@@ -70,6 +80,16 @@ impl Setup {
             ..TelemetrySettings::default()
         };
         Self { config, env: BTreeMap::new(), telemetry }
+    }
+
+    /// Adds the credentials `main` and `bills`.
+    pub fn both(self) -> Self {
+        self.credential("main", Kind::Wallet, Some(WALLET), TOKEN).credential(
+            "bills",
+            Kind::P2p,
+            None,
+            P2P_KEY,
+        )
     }
 
     /// Changes the configuration.

@@ -6,6 +6,7 @@
 use prost::Message;
 use qiwi_gateway::operations;
 use qiwi_gateway::pb::admin::v1 as admin;
+use qiwi_gateway::pb::p2p::v1 as p2p;
 use qiwi_gateway::pb::r#type::v1::Money;
 use qiwi_gateway::pb::wallet::v1 as wallet;
 
@@ -22,6 +23,9 @@ pub const PDF: &str = "%PDF-1.4\n1 0 obj\n<< >>\nendobj\ntrailer\n<< >>\n%%EOF\n
 
 /// The webhook of the samples.
 const HOOK: &str = "5e2027d1-f5f3-4ad1-b409-058b8b8a8c22";
+
+/// A bill of the samples, as QIWI tells it.
+const BILL: &str = r#"{"siteId":"site-00","billId":"order-1","amount":{"currency":"RUB","value":"100.00"},"status":{"value":"WAITING","changedDateTime":"2020-09-13T15:26:40+03:00"},"creationDateTime":"2020-09-13T15:26:40+03:00","expirationDateTime":"2020-09-20T14:06:40+03:00","payUrl":"https://oplata.qiwi.com/form/?invoice_uid=1"}"#;
 
 /// One row for every RPC.
 pub fn all() -> Vec<Sample> {
@@ -320,6 +324,38 @@ pub fn all() -> Vec<Sample> {
             &wallet::GetCardDetailsRequest { card_id: text("133789472"), ..Default::default() },
             r#"{"status":"OK","cvv":"111","pan":"4444111122223333","errorCode":"0"}"#,
         ),
+        sample(
+            "qiwi.p2p.v1.BillService/CreateBill",
+            &p2p::CreateBillRequest {
+                bill_id: text("order-1"),
+                amount: rub(100),
+                expire_time: end,
+                ..Default::default()
+            },
+            BILL,
+        ),
+        sample(
+            "qiwi.p2p.v1.BillService/GetBill",
+            &p2p::GetBillRequest { bill_id: text("order-1") },
+            BILL,
+        ),
+        sample(
+            "qiwi.p2p.v1.BillService/CancelBill",
+            &p2p::CancelBillRequest { bill_id: text("order-1") },
+            BILL,
+        ),
+        local(
+            "qiwi.p2p.v1.BillService/BuildBillFormLink",
+            &p2p::BuildBillFormLinkRequest { public_key: text("public-key"), ..Default::default() },
+        ),
+        local(
+            "qiwi.p2p.v1.BillService/DecoratePayUrl",
+            &p2p::DecoratePayUrlRequest {
+                pay_url: text("https://oplata.qiwi.com/form/?invoice_uid=1"),
+                pay_source: p2p::PaySource::Card.into(),
+                ..Default::default()
+            },
+        ),
         local(
             "qiwi.admin.v1.CredentialService/GetCredential",
             &admin::GetCredentialRequest { name: text("main") },
@@ -329,6 +365,28 @@ pub fn all() -> Vec<Sample> {
             &admin::ListCredentialsRequest::default(),
         ),
     ]
+}
+
+/// The request of QIWI's own example of a bill.
+pub fn documented_bill() -> p2p::CreateBillRequest {
+    let text = str::to_owned;
+    p2p::CreateBillRequest {
+        bill_id: text("cc961e8d-d4d6-4f02-b737-2297e51fb48e"),
+        amount: Some(Money { currency_code: text("RUB"), units: 1, nanos: 0 }),
+        // 2025-12-10T09:02:00+03:00
+        expire_time: Some(prost_types::Timestamp { seconds: 1_765_346_520, nanos: 0 }),
+        customer: Some(p2p::BillCustomer {
+            phone: text("78710009999"),
+            email: text("test@example.com"),
+            account: text("454678"),
+        }),
+        comment: text("Text comment"),
+        pay_sources: vec![p2p::PaySource::Wallet.into()],
+        theme_code: text("Yvan-YKaSh"),
+        custom_fields: [("yourParam1", "64728940"), ("yourParam2", "order 678")]
+            .map(|(name, value)| (text(name), text(value)))
+            .into(),
+    }
 }
 
 /// The sample of one RPC.
