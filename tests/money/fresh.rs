@@ -6,6 +6,9 @@ use super::judge::PATIENCE;
 use super::*;
 use crate::support::BALANCES;
 
+/// Ten roubles and the commission of the sandbox, in hundredths.
+const PAID: i64 = 1010;
+
 /// The roubles of the demo wallet in hundredths, and where the answer came from.
 async fn roubles(channel: &Channel) -> (i64, String) {
     let request = pb::ListBalancesRequest::default();
@@ -34,7 +37,7 @@ async fn after_a_payment_that_was_answered() {
     let (_gateway, channel, before) = kept(&sandbox).await;
     pay(&channel, transfer("1", 10)).await.unwrap();
     let (after, from) = roubles(&channel).await;
-    assert_eq!((before - after, from.as_str()), (1000, "miss"));
+    assert_eq!((before - after, from.as_str()), (PAID, "miss"));
     // A replay moves nothing, so what is kept stays.
     pay(&channel, transfer("1", 10)).await.unwrap();
     assert_eq!(roubles(&channel).await, (after, "hit".to_owned()));
@@ -56,7 +59,7 @@ async fn after_a_payment_that_its_caller_finds_in_the_history() {
         assert!(begun.elapsed() < PATIENCE);
     }
     let (after, from) = roubles(&channel).await;
-    assert_eq!((before - after, from.as_str()), (1000, "miss"));
+    assert_eq!((before - after, from.as_str()), (PAID, "miss"));
 }
 
 #[tokio::test]
@@ -87,5 +90,5 @@ async fn after_a_payment_that_the_gateway_finds_by_itself() {
         assert!(begun.elapsed() < PATIENCE, "the old balance is still told");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert_eq!(before - roubles(&channel).await.0, 1000);
+    assert_eq!(before - roubles(&channel).await.0, PAID);
 }

@@ -453,31 +453,35 @@ async fn callers_that_go_away() {
         json!({"answer_latency_ms": 200, "cut": "before_headers"}),
         json!({"latency_ms": 200, "cut": "before_processing"}),
     ];
-    for (number, fault) in faults.into_iter().enumerate() {
-        for after in [0, 1, 5, 30, 100, 250, 350] {
-            let what = format!("{fault} left after {after} ms");
-            let sandbox = sandbox(|_| {}).await;
-            let gateway = setup(&sandbox).start().await;
-            let channel = gateway.channel().await;
-            let only = json!({"path_prefix": "/sinap/api"});
-            sandbox.add_fault(json!({"match": only, "times": 1, "fault": fault})).unwrap();
-            let request = transfer(ID, 10);
-            let patience = Duration::from_millis(after);
-            let left = tokio::time::timeout(patience, pay(&channel, request.clone())).await;
-            assert!(left.is_err() || number == 3 || after == 350, "{what}: {left:?}");
-            let all = judge_again(&sandbox, &channel, &request, &what).await;
-            let end = all.last().unwrap();
-            // What was sent is never sent again, and what was not is sent now.
-            match (number, judge::posts(&sandbox)) {
-                (3, 1) if end.reason == ABSENT => assert_eq!(commits(&sandbox, ID), 0, "{what}"),
-                (_, posts) => {
-                    assert_eq!((end.reason.as_str(), posts), ("", 1), "{what}: {all:?}");
-                    assert_eq!(commits(&sandbox, ID), 1, "{what}");
-                }
-            }
-            gateway.stop().await;
-        }
+    let cases = faults.into_iter().enumerate().flat_map(|(number, fault)| {
+        [0, 1, 5, 30, 100, 250, 350].map(|after| (number, fault.clone(), after))
+    });
+    futures_util::stream::iter(cases).for_each_concurrent(AT_ONCE, leave).await;
+}
+
+async fn leave((number, fault, after): (usize, Value, u64)) {
+    let what = format!("{fault} left after {after} ms");
+    let sandbox = sandbox(|_| {}).await;
+    let gateway = setup(&sandbox).start().await;
+    let channel = gateway.channel().await;
+    let only = json!({"path_prefix": "/sinap/api"});
+    sandbox.add_fault(json!({"match": only, "times": 1, "fault": fault})).unwrap();
+    let request = transfer(ID, 10);
+    // Not before the call is made, however little time it has.
+    let (left, _) = tokio::join!(
+        tokio::time::timeout(Duration::from_millis(after), pay(&channel, request.clone())),
+        tokio::task::yield_now(),
+    );
+    if let Ok(outcome) = left {
+        judge::is_true(&Said::read(&outcome).unwrap(), commits(&sandbox, ID), &what);
     }
+    let all = judge_again(&sandbox, &channel, &request, &what).await;
+    let end = all.last().unwrap();
+    // What was sent is never sent again, and what was not is sent now.
+    assert_eq!(judge::posts(&sandbox), 1, "{what}: {all:?}");
+    let (reason, paid) = if number == 3 { (ABSENT, 0) } else { ("", 1) };
+    assert_eq!((end.reason.as_str(), commits(&sandbox, ID)), (reason, paid), "{what}: {all:?}");
+    gateway.stop().await;
 }
 
 /// As [`judge::repeat`] for a caller whose first answer was lost: replays may come at once.
@@ -504,27 +508,30 @@ async fn judge_again(
 async fn callers_whose_time_is_over() {
     let short = |config: &mut Config| config.deadline.money_min = Duration::from_millis(100);
     // Shorter than the time after which a payment counts as not executed.
-    for fault in [json!({"latency_ms": 2000}), json!({"answer_latency_ms": 2000})] {
-        let what = fault.to_string();
-        let sandbox = sandbox(|_| {}).await;
-        let gateway = setup(&sandbox).set(short).start().await;
-        let channel = gateway.channel().await;
-        let only = json!({"path_prefix": "/sinap/api"});
-        sandbox.add_fault(json!({"match": only, "times": 1, "fault": fault})).unwrap();
-        let ask = Ask::with(&[DEMO]).within(Duration::from_millis(1500));
-        let outcome = ask.unary(&channel, CREATE, transfer(ID, 10)).await;
-        let said = Said::read(&outcome).expect("the gateway's own word comes in time");
-        judge::is_true(&said, commits(&sandbox, ID), &what);
-        // Sending ends a little before the caller's time does, and then the history is looked at.
-        assert!(FOUND.contains(&said.reason.as_str()), "{what}: {said:?}");
-        let all = judge_again(&sandbox, &channel, &transfer(ID, 10), &what).await;
-        assert_eq!(judge::posts(&sandbox), 1, "{what}: {all:?}");
-        // Carried out after the gateway gave up, or before: either way there is one truth now.
-        tokio::time::sleep(Duration::from_millis(3000)).await;
-        let all = judge_again(&sandbox, &channel, &transfer(ID, 10), &what).await;
-        assert_eq!((commits(&sandbox, ID), judge::posts(&sandbox)), (1, 1), "{what}: {all:?}");
-        gateway.stop().await;
-    }
+    let late = [json!({"latency_ms": 2000}), json!({"answer_latency_ms": 2000})];
+    futures_util::stream::iter(late)
+        .for_each_concurrent(2, async |fault| {
+            let what = fault.to_string();
+            let sandbox = sandbox(|_| {}).await;
+            let gateway = setup(&sandbox).set(short).start().await;
+            let channel = gateway.channel().await;
+            let only = json!({"path_prefix": "/sinap/api"});
+            sandbox.add_fault(json!({"match": only, "times": 1, "fault": fault})).unwrap();
+            let ask = Ask::with(&[DEMO]).within(Duration::from_millis(1500));
+            let outcome = ask.unary(&channel, CREATE, transfer(ID, 10)).await;
+            let said = Said::read(&outcome).expect("the gateway's own word comes in time");
+            judge::is_true(&said, commits(&sandbox, ID), &what);
+            // Sending ends a little before the caller's time does, and then the history is looked at.
+            assert!(FOUND.contains(&said.reason.as_str()), "{what}: {said:?}");
+            let all = judge_again(&sandbox, &channel, &transfer(ID, 10), &what).await;
+            assert_eq!(judge::posts(&sandbox), 1, "{what}: {all:?}");
+            // Carried out after the gateway gave up, or before: either way there is one truth now.
+            tokio::time::sleep(Duration::from_millis(3000)).await;
+            let all = judge_again(&sandbox, &channel, &transfer(ID, 10), &what).await;
+            assert_eq!((commits(&sandbox, ID), judge::posts(&sandbox)), (1, 1), "{what}: {all:?}");
+            gateway.stop().await;
+        })
+        .await;
     // Too little time is no time: nothing leaves.
     let (sandbox, gateway) = both().await;
     let channel = gateway.channel().await;
