@@ -12,9 +12,12 @@
 //!
 //! What is paid, and how, is in the area files behind [`crate::order::Payment`].
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -22,7 +25,7 @@ use uuid::Uuid;
 use crate::config;
 use crate::credentials::{Credential, Wallet};
 use crate::error::{Error, Sent, reason};
-use crate::ledger::{LedgerKey, LedgerStore, Record, Replace, State, StoreError};
+use crate::ledger::{Key, LedgerKey, LedgerStore, Record, Replace, State, StoreError};
 use crate::telemetry::Metrics;
 
 pub mod attempt;
@@ -43,6 +46,9 @@ use watch::Watchlist;
 /// How often a change is tried again when others change the same entry.
 const REPLACE_TRIES: usize = 16;
 
+/// From so many on, payments whose pause is over are forgotten.
+const REFRESHED_MAX: usize = 10_000;
+
 /// What all payments share.
 pub struct Payments {
     store: Arc<dyn LedgerStore>,
@@ -52,8 +58,8 @@ pub struct Payments {
     desk: Arc<Desk>,
     watchlist: Watchlist,
     scans: Scans,
-    /// Payments whose refreshed state is young.
-    refreshed: moka::sync::Cache<crate::ledger::Key, ()>,
+    /// When the state of a payment was asked for on behalf of callers.
+    refreshed: Mutex<HashMap<Key, Instant>>,
     tasks: TaskTracker,
     stopping: CancellationToken,
     settings: config::Payments,
@@ -75,10 +81,7 @@ impl Payments {
             desk: Arc::default(),
             watchlist: Watchlist::default(),
             scans: Scans::default(),
-            refreshed: moka::sync::Cache::builder()
-                .max_capacity(100_000)
-                .time_to_live(settings.refresh_pause)
-                .build(),
+            refreshed: Mutex::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             settings,
@@ -92,6 +95,20 @@ impl Payments {
     /// The last word of the ledger's engine.
     pub fn health(&self) -> Result<(), StoreError> {
         self.store.health()
+    }
+
+    /// Whether a payment's state may be asked for again; the pause begins now.
+    fn may_refresh(&self, key: &Key) -> bool {
+        let pause = self.settings.refresh_pause;
+        let mut refreshed = self.refreshed.lock();
+        if refreshed.get(key).is_some_and(|at| at.elapsed() < pause) {
+            return false;
+        }
+        if refreshed.len() >= REFRESHED_MAX {
+            refreshed.retain(|_, at| at.elapsed() < pause);
+        }
+        refreshed.insert(key.clone(), Instant::now());
+        true
     }
 
     /// Ends the looks into the history and waits for what is being sent: each has an end of its own.

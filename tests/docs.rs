@@ -12,7 +12,7 @@ use tonic_types::StatusExt as _;
 
 /// Compares a page with its generation, or writes it when asked to.
 #[track_caller]
-fn check(page: &str, generated: &str) {
+pub fn check(page: &str, generated: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(page);
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -38,7 +38,7 @@ fn anchor(name: &str) -> String {
 }
 
 /// `InvalidArgument` is spelled `INVALID_ARGUMENT` on the wire.
-fn code_name(code: tonic::Code) -> String {
+pub fn code_name(code: tonic::Code) -> String {
     let mut name = String::new();
     for c in format!("{code:?}").chars() {
         if c.is_uppercase() && !name.is_empty() {

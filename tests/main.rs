@@ -17,6 +17,12 @@ mod tidy;
 /// Generated pages under `docs/` are what the code generates.
 mod docs;
 
+/// QIWI's operations and the methods that serve them.
+mod catalogue;
+
+/// What callers are told: the page for them, and the configuration of retries.
+mod callers;
+
 /// QIWI's own examples through the whole gateway.
 mod documents;
 

@@ -86,7 +86,8 @@ where
         };
         call.deadline = call.arrival + budget;
         self.layer.metrics.remaining_budget(budget.as_secs_f64());
-        let too_short = class == Class::Money && budget < settings.money_min;
+        let given = asked.unwrap_or(default);
+        let too_short = class == Class::Money && given < settings.money_min;
         let journal = Arc::clone(&call.journal);
         let net = call.deadline + NET;
         DeadlineFuture {

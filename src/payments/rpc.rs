@@ -95,10 +95,9 @@ impl Gateway {
             return record;
         }
         // Callers who ask all the time must not use up what QIWI permits.
-        if payments.refreshed.contains_key(&record.key) {
+        if !payments.may_refresh(&record.key) {
             return record;
         }
-        payments.refreshed.insert(record.key.clone(), ());
         let looking = cx.settling(cx.credential.clone(), cx.deadline);
         let outcome = match (record.state, record.transaction_id.clone()) {
             (State::Accepted, Some(id)) => self.transaction(&looking, &id, record.clone()).await,

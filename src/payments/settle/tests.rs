@@ -1,3 +1,5 @@
+//! Settling: what is certain, what is not, and when to look again.
+
 use std::time::Duration;
 
 use proptest::prelude::*;
