@@ -1,5 +1,7 @@
 //! Money: paid at most once, and told truly, whatever fails.
 
+/// Nothing private of a payment anywhere but on the wire.
+mod canary;
 /// Many calls at once; whose payment it is.
 mod concurrency;
 /// Killed at every step, and what the next process makes of it.
