@@ -153,7 +153,9 @@ fn qiwi(
 
 /// An entry of the history with markers wherever people are.
 fn entry(markers: &Markers, id: &str, provider: &str, sent: &Value) -> Value {
-    let now = jiff::Timestamp::now().in_tz("UTC").unwrap().strftime("%Y-%m-%dT%H:%M:%S+00:00");
+    let now = jiff::Timestamp::now()
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .strftime("%Y-%m-%dT%H:%M:%S+00:00");
     let currency = sent["sum"]["currency"].as_str().unwrap_or("643").parse::<u16>().unwrap();
     let amount = sent["sum"]["amount"].clone();
     let amount = if amount.is_null() { json!(100) } else { amount };
@@ -243,6 +245,7 @@ fn requests(m: &Markers, number: &mut u64) -> Vec<(&'static str, Vec<u8>)> {
         use pb::payment_spec::Destination as To;
         let (currency, commented) = match to {
             To::Conversion(_) => ("KZT", true),
+            To::KazakhstanCard(_) => ("KZT", false),
             To::Wallet(_) | To::Provider(_) => ("RUB", true),
             _ => ("RUB", false),
         };
