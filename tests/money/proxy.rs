@@ -110,7 +110,7 @@ async fn play(mut stream: TcpStream, trick: Option<Trick>, shared: &Shared) -> s
         }
         Some(Trick::Swallow) => {
             let mut some = vec![0; 64 * 1024];
-            stream.read(&mut some).await?;
+            let _some = stream.read(&mut some).await?;
             done();
             // Until the other side has had enough.
             while stream.read(&mut some).await? > 0 {}
