@@ -56,6 +56,14 @@ async fn every_read_answers() {
     let issue = "qiwi.p2p.v1.BillService/CreateBill";
     Ask::with(BILLS).raw(&channel, issue, bill.encode_to_vec()).await.unwrap();
 
+    let rpc = "qiwi.wallet.v1.PaymentService/CreatePayment";
+    let payment = samples::of(rpc).request;
+    let mut payment = wallet::CreatePaymentRequest::decode(&*payment).unwrap();
+    let to = wallet::WalletDestination { wallet: demo::PROFESSIONAL_WALLET.to_owned() };
+    payment.payment.as_mut().unwrap().destination =
+        Some(wallet::payment_spec::Destination::Wallet(to));
+    ask.raw(&channel, rpc, payment.encode_to_vec()).await.unwrap();
+
     let mut answered = 0;
     let reads = operations::all().iter().filter(|row| row.policy.class == Class::Read);
     let expected = reads.clone().count();

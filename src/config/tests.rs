@@ -254,7 +254,7 @@ fn rules_between_keys_name_both() {
     check_toml(
         "[limit]\nhistory_per_minute = 95\n",
         &[
-            "limit.history_per_minute (configuration line 2): found 95 and history_burst 10, together 105",
+            "limit.history_per_minute (configuration line 2): found 95, history_burst 10 and history_reserve 10, together 115",
         ],
     );
     check_toml(

@@ -126,8 +126,9 @@ impl State {
     pub const fn may_become(self, next: Self) -> bool {
         use State::*;
         match self {
-            Reserved => matches!(next, Reserved | Sending | NotSent),
-            Sending => !matches!(next, Reserved | NotExecuted),
+            // An attempt that was not sent leaves what an earlier one was.
+            Reserved => matches!(next, Reserved | Sending | NotSent | NotExecuted),
+            Sending => !matches!(next, Reserved),
             // Whoever sent it may come back with the answer after others began to doubt.
             Uncertain => !matches!(next, Reserved | Sending),
             Accepted => matches!(next, Accepted | Succeeded | Failed),

@@ -74,7 +74,7 @@ impl Attempt {
         payments.metrics.payments.attempt(label(&verdict));
         let Some(record) = self.write_down(&gateway, record, &verdict).await else { return };
         match (&verdict, record.state) {
-            (Verdict::NotSent(error), State::NotSent) => {
+            (Verdict::NotSent(error), State::NotSent | State::NotExecuted) => {
                 self.seat.publish(Err(show::about(error.clone(), &record)));
             }
             (_, State::Uncertain) => self.look(gateway, record).await,
@@ -244,7 +244,7 @@ fn apply(
         Verdict::Taken(taken) if taken.done => State::Succeeded,
         Verdict::Taken(_) => State::Accepted,
         Verdict::Refused(_) => State::Rejected,
-        Verdict::NotSent(_) => State::NotSent,
+        Verdict::NotSent(_) => return settle::unsent(record, settings, now),
         Verdict::Unclear { error, answered } => {
             return settle::doubt(record, Some(error), *answered, settings, now);
         }
@@ -263,13 +263,7 @@ fn apply(
             record.reply = None;
         }
         Verdict::Refused(error) => record.reply = Memo::refusal(error).bytes(),
-        Verdict::NotSent(_) => {
-            record.attempt = record.attempt.saturating_sub(1);
-            if record.attempt == 0 {
-                record.sent_ms = None;
-            }
-        }
-        Verdict::Unclear { .. } => {}
+        Verdict::NotSent(_) | Verdict::Unclear { .. } => {}
     }
     true
 }

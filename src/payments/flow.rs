@@ -120,6 +120,16 @@ impl Gateway {
                 State::NotExecuted => wanted.request.reattempt(),
                 _ => false,
             };
+            let record = if again && record.state == State::NotExecuted {
+                let record = self.still_absent(&wanted, record).await?;
+                if record.state != State::NotExecuted {
+                    found = Some(record);
+                    continue;
+                }
+                record
+            } else {
+                record
+            };
             if again {
                 match self.reserve(&wanted, Some(record)).await? {
                     Reserved::Ours(ready) => return self.attempt(wanted, seat, *ready).await,
@@ -150,6 +160,24 @@ impl Gateway {
                 }
             });
         }
+    }
+
+    /// Looks once more before a payment is sent again: the earlier attempt may have shown since the
+    /// last look. Without that look nothing is sent.
+    async fn still_absent<P: Payment>(
+        self: &Arc<Self>,
+        wanted: &Wanted<P>,
+        record: Record,
+    ) -> Result<Record, Error> {
+        let Wanted { cx, wallet, .. } = wanted;
+        if cx.credential.as_deref().is_some_and(|of| !watch::may_look(of)) {
+            return Ok(record);
+        }
+        let looking = cx.settling(cx.credential.clone(), cx.deadline);
+        let about = record.clone();
+        self.look(&looking, wallet, record, Instant::now())
+            .await
+            .map_err(|error| show::about(error.sent(Sent::No), &about))
     }
 
     /// Whether an entry says that somebody works on it who does not, when its seat is ours.
@@ -218,8 +246,9 @@ impl Gateway {
         before: Option<Record>,
     ) -> Result<Reserved, Error> {
         let Wanted { cx, request, order, wallet, .. } = wanted;
-        let known =
-            before.as_ref().map(|record| record.provider.clone()).filter(|of| !of.is_empty());
+        // An id that was never sent may come back with another recipient, whose provider differs.
+        let same = before.as_ref().filter(|record| record.body_mac == wanted.mac);
+        let known = same.map(|record| record.provider.clone()).filter(|of| !of.is_empty());
         let credential = self.usable(cx.credential.as_ref()).await?;
         let found =
             self.prepared(cx, request, order.provider.as_deref().or(known.as_deref())).await?;

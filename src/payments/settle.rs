@@ -53,8 +53,8 @@ impl Gateway {
                 InvoiceTrace::Gone => Look::Absent { complete: false },
             },
             OperationKind::Payment | OperationKind::Check => {
-                let sent_ms = record.sent_ms.unwrap_or(record.created_ms);
-                let reading = self.reading(cx, wallet, &record.key.owner, sent_ms, fresh).await?;
+                let since = since(&record);
+                let reading = self.reading(cx, wallet, &record.key.owner, since, fresh).await?;
                 match reading.trace(&record) {
                     Trace::Found(payment) => Look::Found(Box::new(payment.clone())),
                     Trace::Differs => Look::Differs,
@@ -127,12 +127,17 @@ fn is_settled(settle: &Settle, settings: &config::Payments, now: i64) -> bool {
 }
 
 /// What an entry becomes that was not executed: where QIWI said that it knows the payment already,
-/// that is its refusal.
+/// that is its refusal. But what QIWI knows may be an earlier attempt of ours that the history does
+/// not show yet; then it stays in doubt.
 fn not_executed(record: &Record) -> State {
     let duplicate = Memo::of(record)
         .error
         .is_some_and(|kept| *kept.error().reason() == reason::UPSTREAM_DUPLICATE);
-    if duplicate { State::Rejected } else { State::NotExecuted }
+    match (duplicate, record.attempt) {
+        (false, _) => State::NotExecuted,
+        (true, 0 | 1) => State::Rejected,
+        (true, _) => State::Uncertain,
+    }
 }
 
 /// When to look next; `None` when it is over.
@@ -201,6 +206,33 @@ pub(super) fn adopt(record: &mut Record, payment: &pb::Transaction, now: i64) ->
     record.settle.next_ms = None;
     record.lease = None;
     !same
+}
+
+/// Notes that an attempt was not sent. The ones before it stay what they were: not executed as far
+/// as anybody knows, and watched.
+pub(super) fn unsent(record: &mut Record, settings: &config::Payments, now: i64) -> bool {
+    let earlier = record.attempt.saturating_sub(1);
+    let state = if earlier == 0 { State::NotSent } else { State::NotExecuted };
+    if record.state == state || !record.state.may_become(state) {
+        return false;
+    }
+    record.state = state;
+    record.attempt = earlier;
+    record.lease = None;
+    if earlier == 0 {
+        record.sent_ms = None;
+    }
+    record.settle.next_ms = next(record, settings, now);
+    true
+}
+
+/// From when on the history may show a payment, in any of its attempts.
+fn since(record: &Record) -> i64 {
+    if record.attempt > 1 || record.state == State::NotExecuted {
+        record.created_ms
+    } else {
+        record.sent_ms.unwrap_or(record.created_ms)
+    }
 }
 
 /// Notes that a sent payment's outcome is not known.

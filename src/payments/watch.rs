@@ -176,12 +176,7 @@ pub(super) async fn recover(
     let now = now_ms();
     payments
         .update(record, None, |record| match record.state {
-            State::Reserved => {
-                record.state = State::NotSent;
-                record.attempt = record.attempt.saturating_sub(1);
-                record.lease = None;
-                true
-            }
+            State::Reserved => settle::unsent(record, &payments.settings, now),
             State::Sending => {
                 let changed = settle::doubt(record, None, false, &payments.settings, now);
                 record.settle.next_ms = Some(now);

@@ -10,8 +10,9 @@ use prost::Message as _;
 use prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value,
 };
-use qiwi_gateway::credentials;
+use qiwi_gateway::policy::Class;
 use qiwi_gateway::telemetry::TelemetrySettings;
+use qiwi_gateway::{credentials, operations};
 use tonic::Status;
 
 use crate::support::otlp::Collector;
@@ -286,7 +287,13 @@ async fn what_qiwi_answers_is_in_no_log_trace_metric_or_error() {
     let channel = gateway.channel().await;
     let mut heard = Heard::default();
     let mut answered = 0;
-    for sample in samples::served().into_iter().filter(|sample| sample.reply.is_some()) {
+    // Where money moves, unreadable answers are doubt, which takes its time: `money/canary.rs`.
+    let money = |rpc: &str| {
+        let row = operations::find(&format!("/{rpc}")).expect("it is served");
+        row.policy.class == Class::Money
+    };
+    let asking = |sample: &samples::Sample| sample.reply.is_some() && !money(sample.rpc);
+    for sample in samples::served().into_iter().filter(asking) {
         let mut answers = fixtures(&area_of(sample.rpc));
         answers.extend(serde_json::from_str::<serde_json::Value>(sample.reply.unwrap()).ok());
         for answer in answers {

@@ -1,7 +1,27 @@
 //! Money: paid at most once, and told truly, whatever fails.
 
+/// Nothing private of a payment anywhere but on the wire.
+mod canary;
+/// Many calls at once; whose payment it is.
+mod concurrency;
+/// Killed at every step, and what the next process makes of it.
+mod crash;
+/// Random numbers that come again.
+mod dice;
+/// Balances after money has moved.
+mod fresh;
+/// Whether what a caller is told is true.
+mod judge;
+/// A ledger that cannot be used.
+mod ledger;
 /// One payment from the first call to its end.
 mod life;
+/// Every fault in every phase.
+mod matrix;
+/// A wire that breaks where it is told to.
+mod proxy;
+/// Faults, phases and callers at random, many at once.
+mod rounds;
 
 use std::time::Duration;
 

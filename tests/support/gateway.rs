@@ -93,6 +93,15 @@ impl Setup {
         )
     }
 
+    /// Sends everything to this address instead.
+    pub fn upstream(mut self, url: &str) -> Self {
+        let base = BaseUrl::parse(url).expect("a base URL");
+        self.config.upstream.edge_url = base.clone();
+        self.config.upstream.site_url = base.clone();
+        self.config.upstream.bill_url = base;
+        self
+    }
+
     /// Changes the configuration.
     pub fn set(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(&mut self.config);

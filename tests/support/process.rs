@@ -31,7 +31,12 @@ pub struct Ended {
 /// The program with these arguments, and nothing of the tests' own environment that it would read.
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_qiwi-gateway"));
-    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    command.args(arguments);
+    clean(command)
+}
+
+fn clean(mut command: Command) -> Command {
+    command.stdin(Stdio::null()).kill_on_drop(true);
     let ours = |name: &str| name.starts_with("QIWI_GATEWAY_") || name.starts_with("OTEL_");
     for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
         command.env_remove(name);
@@ -67,6 +72,13 @@ pub fn replace(file: &std::path::Path, content: &str) {
     std::fs::rename(&next, file).unwrap();
 }
 
+/// The configuration as a file.
+fn configured(name: &str, toml: &str) -> PathBuf {
+    let file = folder(name).join("gateway.toml");
+    std::fs::write(&file, toml).unwrap();
+    file
+}
+
 impl Process {
     /// Starts `serve` with this configuration file's text and waits for its listeners.
     pub async fn serve(name: &str, toml: &str, env: &[(&str, &str)]) -> Self {
@@ -78,12 +90,28 @@ impl Process {
         Self::start(name, toml, env, &["--sandbox"]).await
     }
 
+    /// The same where no file may become larger than this, as on a full disk.
+    pub async fn serve_within(name: &str, toml: &str, env: &[(&str, &str)], bytes: u64) -> Self {
+        // Without the trap the first write that does not fit would end the process.
+        let script = r#"trap "" XFSZ; ulimit -S -f "$1"; shift; exec "$@""#;
+        // Shells count in blocks of 512 bytes, some in twice that.
+        let blocks = bytes.div_ceil(512).to_string();
+        let program = env!("CARGO_BIN_EXE_qiwi-gateway");
+        let file = configured(name, toml);
+        let serve = ["serve", "--config", file.to_str().unwrap()];
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script, "sh", &blocks, program]).args(serve);
+        Self::run(clean(shell), env).await
+    }
+
     async fn start(name: &str, toml: &str, env: &[(&str, &str)], more: &[&str]) -> Self {
-        let file = folder(name).join("gateway.toml");
-        std::fs::write(&file, toml).unwrap();
+        let file = configured(name, toml);
         let mut arguments = vec!["serve", "--config", file.to_str().unwrap()];
         arguments.extend(more);
-        let mut command = command(&arguments);
+        Self::run(command(&arguments), env).await
+    }
+
+    async fn run(mut command: Command, env: &[(&str, &str)]) -> Self {
         // Tests run at the same time.
         command.env("QIWI_GATEWAY_NOTIFICATIONS__LISTEN", "127.0.0.1:0");
         command.envs(env.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -325,6 +325,62 @@ pub fn all() -> Vec<Sample> {
             r#"{"status":"OK","cvv":"111","pan":"4444111122223333","errorCode":"0"}"#,
         ),
         sample(
+            "qiwi.wallet.v1.PaymentService/CreatePayment",
+            &wallet::CreatePaymentRequest {
+                payment_id: text("150217833198900"),
+                payment: Some(wallet::PaymentSpec {
+                    amount: rub(100),
+                    destination: Some(wallet::payment_spec::Destination::Wallet(
+                        wallet::WalletDestination { wallet: text("79121238345") },
+                    )),
+                    ..Default::default()
+                }),
+                ..Default::default()
+            },
+            r#"{"id":"150217833198900","terms":"99","fields":{"account":"79121238345"},"sum":{"amount":100,"currency":"643"},"transaction":{"id":"11155897070","state":{"code":"Accepted"}},"source":"account_643"}"#,
+        ),
+        sample(
+            "qiwi.wallet.v1.MasterService/BuyPackage",
+            &wallet::BuyPackageRequest {
+                payment_id: text("150217833198901"),
+                amount: rub(2999),
+                ..Default::default()
+            },
+            r#"{"id":"150217833198901","transaction":{"id":"11155897071","state":{"code":"Accepted"}}}"#,
+        ),
+        sample(
+            "qiwi.wallet.v1.MasterService/BuyCard",
+            &wallet::BuyCardRequest {
+                payment_id: text("150217833198902"),
+                order_id: text("920fa383-6209-4743-a5d1-883f473f7f95"),
+                amount: rub(99),
+                ..Default::default()
+            },
+            r#"{"id":"150217833198902","transaction":{"id":"11155897072","state":{"code":"Accepted"}}}"#,
+        ),
+        // The list of open invoices, which is asked first, and the answer to the payment in one.
+        sample(
+            "qiwi.wallet.v1.InvoiceService/PayInvoice",
+            &wallet::PayInvoiceRequest {
+                invoice_id: text("1063702405"),
+                currency_code: text("RUB"),
+                ..Default::default()
+            },
+            r#"{"bills":[{"id":1063702405,"sum":{"currency":643,"amount":100}}],"invoice_status":"PAID_STATUS"}"#,
+        ),
+        // The payment of the first sample above.
+        local(
+            "qiwi.wallet.v1.PaymentService/GetPayment",
+            &wallet::GetPaymentRequest {
+                payment_id: text("150217833198900"),
+                ..Default::default()
+            },
+        ),
+        local(
+            "qiwi.wallet.v1.PaymentService/ListPayments",
+            &wallet::ListPaymentsRequest::default(),
+        ),
+        sample(
             "qiwi.p2p.v1.BillService/CreateBill",
             &p2p::CreateBillRequest {
                 bill_id: text("order-1"),

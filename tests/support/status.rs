@@ -32,8 +32,8 @@ pub struct Told {
     pub info: BTreeMap<String, String>,
     pub details: ErrorDetails,
     pub request_id: String,
-    /// `grpc-retry-pushback-ms`.
-    pub pushback: Option<u64>,
+    /// `grpc-retry-pushback-ms`; negative is "never".
+    pub pushback: Option<i64>,
     /// Everything a caller can read, for searching.
     pub everything: String,
 }
@@ -105,7 +105,12 @@ pub fn told(status: &Status) -> Told {
 
     let retry = details.retry_info().and_then(|info| info.retry_delay);
     let pushback = status.metadata().get("grpc-retry-pushback-ms");
-    let pushback = pushback.map(|value| value.to_str().unwrap().parse().unwrap());
+    let pushback = pushback.map(|value| value.to_str().unwrap().parse::<i64>().unwrap());
+    if pushback.is_some_and(|ms| ms < 0) {
+        assert_eq!(pushback, Some(-1));
+        let sent = info.metadata.get("upstreamSent").map(String::as_str);
+        assert_ne!(sent, Some("no"), "{}: what was not sent may be repeated", reason.name);
+    }
     match reason.decision {
         Decision::Later => {
             assert!(retry.is_some_and(|delay| !delay.is_zero()), "{} {retry:?}", reason.name);
@@ -114,7 +119,7 @@ pub fn told(status: &Status) -> Told {
         Decision::Ask => {}
         Decision::Fix | Decision::Refused | Decision::Report => {
             assert_eq!(retry, None, "{}: the same request cannot help", reason.name);
-            assert_eq!(pushback, None, "{}", reason.name);
+            assert!(pushback.is_none_or(|ms| ms == -1), "{}", reason.name);
         }
     }
     if status.code() == Code::ResourceExhausted {

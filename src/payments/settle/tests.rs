@@ -128,6 +128,42 @@ fn what_the_history_says_is_taken_over_without_digits_of_others() {
 }
 
 #[test]
+fn an_attempt_that_was_not_sent_leaves_the_earlier_one_watched() {
+    let settings = settings();
+    for before in [State::Reserved, State::Sending] {
+        let mut record = uncertain();
+        record.state = before;
+        record.attempt = 1;
+        assert!(unsent(&mut record, &settings, SENT + 100));
+        assert_eq!((record.state, record.attempt, record.sent_ms), (State::NotSent, 0, None));
+        assert!(!record.is_watched());
+        let mut record = uncertain();
+        record.state = before;
+        record.attempt = 2;
+        assert!(unsent(&mut record, &settings, SENT + 100));
+        assert_eq!((record.state, record.attempt), (State::NotExecuted, 1));
+        assert!(record.is_watched() && record.sent_ms.is_some());
+        assert_eq!(since(&record), record.created_ms, "the earlier attempt is looked for as well");
+    }
+}
+
+#[test]
+fn a_duplicate_of_an_earlier_attempt_is_no_refusal() {
+    let settings = settings();
+    let mut record = uncertain();
+    record.state = State::Sending;
+    record.attempt = 2;
+    let error = Error::new(&reason::UPSTREAM_DUPLICATE).sent(Sent::Yes).upstream_code("QWPRC-408");
+    assert!(doubt(&mut record, Some(&error), true, &settings, SENT + 100));
+    for at in 1..200 {
+        apply(&mut record, &absent(), &settings, SENT + at * MINUTE);
+    }
+    assert_eq!(record.state, State::Uncertain);
+    apply(&mut record, &found(pb::TransactionStatus::Success, "SUCCESS"), &settings, SENT + 1);
+    assert_eq!(record.state, State::Succeeded);
+}
+
+#[test]
 fn what_is_certain_stays() {
     for state in [State::Succeeded, State::Failed, State::Rejected, State::NotSent] {
         let mut record = uncertain();
