@@ -17,6 +17,8 @@ pub mod hub;
 pub mod id;
 pub mod ingress;
 pub mod interest;
+pub mod learn;
+pub mod managed;
 pub mod record;
 pub mod store;
 pub mod watermark;

@@ -21,7 +21,7 @@ use crate::credentials::{Credential, Credentials, Wallet};
 use crate::edge::{Outbound, frame, record};
 use crate::error::{Error, Sent, Undocumented, reason};
 use crate::events::hub::Hub;
-use crate::operation::{Asking, Call, Download, FileHead, Known, Local, Operation, Seen};
+use crate::operation::{Asking, Call, Download, FileHead, HookNews, Known, Local, Operation, Seen};
 use crate::page::PageTokens;
 use crate::payments::Payments;
 use crate::pb::wallet::v1::GetProfileRequest;
@@ -121,6 +121,11 @@ impl Gateway {
     /// Money of a credential's wallet has moved, or may have: kept answers that say otherwise are
     /// forgotten.
     pub(crate) async fn money_moved(&self, cx: &Context) {
+        self.forget(cx).await;
+    }
+
+    /// Forgets the kept answers that a call's method makes wrong.
+    pub(crate) async fn forget(&self, cx: &Context) {
         let credential = cx.credential.as_ref().map_or(0, |of| of.fingerprint.as_u128());
         let operations: Vec<_> =
             cx.method.policy.forgets.iter().map(|policy| policy.operation).collect();
@@ -146,6 +151,7 @@ impl Gateway {
         let known = Known {
             credentials: &self.credentials,
             wallets: &self.wallets,
+            hooks: &self.hub.hooks,
             caller: cx.caller.as_deref(),
         };
         let frame = frame::encode(&request.answer(&known)?);
@@ -313,7 +319,7 @@ impl Gateway {
             Ok(body) => body,
             Err(error) => return Err(self.resolved(cx, route, error, deadline).await),
         };
-        let response = self.map(cx, route, request, wallet, &body);
+        let response = self.map(cx, route, request, wallet, &body).await;
         if O::SECRET {
             wipe(body);
         }
@@ -324,7 +330,7 @@ impl Gateway {
             let asked = asked.map(|call| self.ask(cx, route, class, call, wallet, deadline));
             for body in join_all(asked).await.into_iter().flatten() {
                 // A repair that fails leaves the gap, which the reply can express.
-                if let Ok(part) = self.map(cx, route, request, wallet, &body) {
+                if let Ok(part) = self.map(cx, route, request, wallet, &body).await {
                     request.fill(&mut response, part);
                 }
             }
@@ -467,7 +473,8 @@ impl Gateway {
         newer()
     }
 
-    fn map<O: Operation>(
+    /// Maps an answer and keeps what it tells about a webhook.
+    async fn map<O: Operation>(
         &self,
         cx: &Context,
         route: &'static Route,
@@ -475,6 +482,22 @@ impl Gateway {
         wallet: Option<&Wallet>,
         body: &Bytes,
     ) -> Result<O::Response, Error> {
+        let (response, news) = self.mapped(cx, route, request, wallet, body)?;
+        if let Some(news) = news {
+            // Boxed: of all methods four have news, and all futures would pay for them.
+            Box::pin(self.learn_hook(cx, news)).await;
+        }
+        Ok(response)
+    }
+
+    fn mapped<O: Operation>(
+        &self,
+        cx: &Context,
+        route: &'static Route,
+        request: &O,
+        wallet: Option<&Wallet>,
+        body: &Bytes,
+    ) -> Result<(O::Response, Option<HookNews>), Error> {
         let mut unknown_fields = 0u32;
         // A write may be confirmed without a word; a read without an answer is none.
         let nothing = O::POLICY.class != Class::Read && body.iter().all(u8::is_ascii_whitespace);
@@ -510,7 +533,7 @@ impl Gateway {
         for field in seen.unreadable_times {
             self.metrics.unreadable_time(field);
         }
-        Ok(response)
+        Ok((response, seen.hook))
     }
 
     /// Tells the log what can be told of an unreadable body without quoting it.
@@ -604,7 +627,7 @@ impl Gateway {
         let question = request.ask(&asking)?;
         let class = O::POLICY.class;
         let body = self.ask(cx, route, class, &question, wallet, cx.deadline).await?;
-        self.map(cx, route, request, wallet, &body)
+        self.map(cx, route, request, wallet, &body).await
     }
 
     /// Reads the file piece by piece; a slow caller slows the reading down.

@@ -39,8 +39,8 @@ use crate::edge::identity::{Identities, IdentityLayer, Shares};
 use crate::edge::panic::CatchPanicLayer;
 use crate::edge::record::RecordLayer;
 use crate::error::Error;
-use crate::events::Retention;
 use crate::events::hub::{Hub, Unusable};
+use crate::events::{self, Retention};
 use crate::gateway::Gateway;
 use crate::operations;
 use crate::page::PageTokens;
@@ -204,6 +204,11 @@ impl Server {
             background
                 .clone()
                 .run_until_cancelled_owned(payments::watch::run(Arc::clone(&gateway))),
+        );
+        tokio::spawn(
+            background
+                .clone()
+                .run_until_cancelled_owned(events::managed::run(Arc::clone(&gateway))),
         );
         telemetry::listening("grpc", grpc);
         telemetry::listening("admin", admin.address);
