@@ -92,3 +92,9 @@ mod behaviour {
 
 /// Money: paid at most once, and told truly, whatever fails.
 mod money;
+
+/// Notifications in, streams out.
+mod events {
+    /// Webhooks the gateway looks after, as operators and callers see them.
+    mod hooks;
+}
