@@ -246,9 +246,7 @@ async fn the_sandbox_takes_the_hook_and_sends_its_test() {
     let sandbox = Sandbox::start(config).await.unwrap();
     let secret = Secret::new();
     let mut setup = setup(&format!("http://{}", sandbox.address()), &secret);
-    for (variable, token) in [("SECRET_OF_main", demo::SECOND_WALLET_TOKEN)] {
-        setup.env.insert(variable.to_owned(), token.to_owned());
-    }
+    setup.env.insert("SECRET_OF_main".to_owned(), demo::SECOND_WALLET_TOKEN.to_owned());
     let gateway = setup.start().await;
     let channel = gateway.channel().await;
     reaches(&channel, State::Registered).await;
