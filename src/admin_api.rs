@@ -4,8 +4,10 @@
 
 use prost_types::Timestamp;
 
+use crate::config::Webhook;
 use crate::credentials::{self, Caller, Kind, Scopes, Status};
 use crate::error::{Error, reason};
+use crate::events::hooks::State;
 use crate::operation::{Known, Local};
 use crate::pb::admin::v1 as pb;
 use crate::policy::{Access, Class, Lifetime, Policy, Shape};
@@ -97,6 +99,36 @@ fn told(known: &Known<'_>, name: &str, credential: &credentials::Credential) -> 
         source_load_time: Some(credential.loaded.into()),
         // Printed as in the logs: eight characters.
         token_fingerprint: Some(credential.fingerprint.to_string()),
+        webhook: (credential.kind == Some(Kind::Wallet)).then(|| webhook(known, name, credential)),
+    }
+}
+
+fn webhook(
+    known: &Known<'_>,
+    name: &str,
+    credential: &credentials::Credential,
+) -> pb::CredentialWebhook {
+    use pb::CredentialWebhookState as Told;
+    let shown = known.hooks.shown(name);
+    let state = match (credential.hook().webhook, shown.map(|shown| shown.state)) {
+        (Webhook::Off, _) => Told::Off,
+        (Webhook::Static, _) => Told::Static,
+        (Webhook::Managed, None) => Told::Pending,
+        (Webhook::Managed, Some(State::Registered)) => Told::Registered,
+        (Webhook::Managed, Some(State::Foreign)) => Told::Foreign,
+        (Webhook::Managed, Some(State::Failing(_))) => Told::Failing,
+    };
+    let failure_reason = match shown.map(|shown| shown.state) {
+        Some(State::Failing(reason)) => Some(reason.to_owned()),
+        _ => None,
+    };
+    pb::CredentialWebhook {
+        state: state.into(),
+        state_change_time: shown.map(|shown| shown.since.into()),
+        last_check_time: shown.map(|shown| shown.checked.into()),
+        failure_reason,
+        webhook_id: known.hooks.current(name).map(|id| id.to_string()),
+        last_notification_time: known.hooks.last_heard(name).map(Timestamp::from),
     }
 }
 

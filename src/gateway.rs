@@ -19,9 +19,9 @@ use crate::call::{CacheOutcome, Context, Inbound};
 use crate::config::Config;
 use crate::credentials::{Credential, Credentials, Wallet};
 use crate::edge::{Outbound, frame, record};
-use crate::error::{Error, Sent, Undocumented, reason};
+use crate::error::{Error, Sent, reason};
 use crate::events::hub::Hub;
-use crate::operation::{Asking, Call, Download, FileHead, Known, Local, Operation, Seen};
+use crate::operation::{Asking, Call, Download, FileHead, Known, Local, Operation};
 use crate::page::PageTokens;
 use crate::payments::Payments;
 use crate::pb::wallet::v1::GetProfileRequest;
@@ -35,6 +35,7 @@ use crate::wallet::profile;
 use crate::wallets::Wallets;
 
 mod lookup;
+mod mapping;
 
 /// Most calls that may repair one answer.
 const REPAIRS_MAX: usize = 8;
@@ -121,6 +122,11 @@ impl Gateway {
     /// Money of a credential's wallet has moved, or may have: kept answers that say otherwise are
     /// forgotten.
     pub(crate) async fn money_moved(&self, cx: &Context) {
+        self.forget(cx).await;
+    }
+
+    /// Forgets the kept answers that a call's method makes wrong.
+    pub(crate) async fn forget(&self, cx: &Context) {
         let credential = cx.credential.as_ref().map_or(0, |of| of.fingerprint.as_u128());
         let operations: Vec<_> =
             cx.method.policy.forgets.iter().map(|policy| policy.operation).collect();
@@ -146,6 +152,7 @@ impl Gateway {
         let known = Known {
             credentials: &self.credentials,
             wallets: &self.wallets,
+            hooks: &self.hub.hooks,
             caller: cx.caller.as_deref(),
         };
         let frame = frame::encode(&request.answer(&known)?);
@@ -313,7 +320,7 @@ impl Gateway {
             Ok(body) => body,
             Err(error) => return Err(self.resolved(cx, route, error, deadline).await),
         };
-        let response = self.map(cx, route, request, wallet, &body);
+        let response = self.map(cx, route, request, wallet, &body).await;
         if O::SECRET {
             wipe(body);
         }
@@ -324,7 +331,7 @@ impl Gateway {
             let asked = asked.map(|call| self.ask(cx, route, class, call, wallet, deadline));
             for body in join_all(asked).await.into_iter().flatten() {
                 // A repair that fails leaves the gap, which the reply can express.
-                if let Ok(part) = self.map(cx, route, request, wallet, &body) {
+                if let Ok(part) = self.map(cx, route, request, wallet, &body).await {
                     request.fill(&mut response, part);
                 }
             }
@@ -467,85 +474,6 @@ impl Gateway {
         newer()
     }
 
-    fn map<O: Operation>(
-        &self,
-        cx: &Context,
-        route: &'static Route,
-        request: &O,
-        wallet: Option<&Wallet>,
-        body: &Bytes,
-    ) -> Result<O::Response, Error> {
-        let mut unknown_fields = 0u32;
-        // A write may be confirmed without a word; a read without an answer is none.
-        let nothing = O::POLICY.class != Class::Read && body.iter().all(u8::is_ascii_whitespace);
-        let text = if nothing { b"null".as_slice() } else { body };
-        let mut deserializer = serde_json::Deserializer::from_slice(text);
-        let reply: O::Reply<'_> =
-            serde_ignored::deserialize(&mut deserializer, |_| unknown_fields += 1).map_err(
-                |error| {
-                    let said = Said::read(body);
-                    if said.is_refusal() {
-                        return explain(route, 200, said, None);
-                    }
-                    self.unreadable(cx, body, &error, O::SECRET)
-                },
-            )?;
-        for _ in 0..unknown_fields {
-            self.metrics.unknown_field(O::POLICY.operation);
-        }
-        if let Some(refusal) = request.refusal(&reply) {
-            return Err(refusal.http_status(200).sent(Sent::Yes));
-        }
-        let now = prost_types::Timestamp::from(SystemTime::now());
-        let mut seen = Seen::new(now, wallet, &self.pages, self.credentials.pepper());
-        let response = request
-            .answer(reply, &mut seen)
-            .map_err(|undocumented| self.malformed(cx, &undocumented, body.len()))?;
-        if request.is_not_found(&response) {
-            return Err(missing(route).http_status(200).sent(Sent::Yes));
-        }
-        for field in seen.unknown_enums {
-            self.metrics.unknown_enum(field);
-        }
-        for field in seen.unreadable_times {
-            self.metrics.unreadable_time(field);
-        }
-        Ok(response)
-    }
-
-    /// Tells the log what can be told of an unreadable body without quoting it.
-    fn unreadable(
-        &self,
-        cx: &Context,
-        body: &Bytes,
-        error: &serde_json::Error,
-        secret: bool,
-    ) -> Error {
-        self.metrics.undocumented_reply(cx.method.policy.operation);
-        let digest = if secret {
-            "not digested".to_owned()
-        } else {
-            let digest = ring::digest::digest(&ring::digest::SHA256, body);
-            let prefix = digest.as_ref().iter().take(4).map(|byte| format!("{byte:02x}"));
-            format!("sha256 {}…", prefix.collect::<String>())
-        };
-        Error::new(&reason::UPSTREAM_MALFORMED).sent(Sent::Yes).http_status(200).log(format!(
-            "unreadable body: {} bytes, {digest}, {:?} at line {} column {}",
-            body.len(),
-            error.classify(),
-            error.line(),
-            error.column(),
-        ))
-    }
-
-    fn malformed(&self, cx: &Context, undocumented: &Undocumented, length: usize) -> Error {
-        self.metrics.undocumented_reply(cx.method.policy.operation);
-        Error::new(&reason::UPSTREAM_MALFORMED)
-            .sent(Sent::Yes)
-            .http_status(200)
-            .log(format!("undocumented body of {length} bytes: {undocumented}"))
-    }
-
     /// The wallet a call is about: named by the request, configured, or asked once per token.
     async fn wallet_for(
         &self,
@@ -604,7 +532,7 @@ impl Gateway {
         let question = request.ask(&asking)?;
         let class = O::POLICY.class;
         let body = self.ask(cx, route, class, &question, wallet, cx.deadline).await?;
-        self.map(cx, route, request, wallet, &body)
+        self.map(cx, route, request, wallet, &body).await
     }
 
     /// Reads the file piece by piece; a slow caller slows the reading down.

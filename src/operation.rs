@@ -173,6 +173,8 @@ pub struct Known<'a> {
     pub credentials: &'a crate::credentials::Credentials,
     /// The wallets of tokens, as far as QIWI has told them.
     pub wallets: &'a crate::wallets::Wallets,
+    /// What is known of webhooks.
+    pub hooks: &'a crate::events::hooks::Hooks,
     /// Who asks.
     pub caller: Option<&'a crate::credentials::Caller>,
 }
@@ -249,6 +251,20 @@ pub struct Seen<'a> {
     pub unknown_enums: Vec<&'static str>,
     /// Names of fields with times that could not be read.
     pub unreadable_times: Vec<&'static str>,
+    /// What the answer tells about the wallet's webhook.
+    pub hook: Option<HookNews>,
+}
+
+/// What an answer tells about a webhook. The gateway keeps it, whoever asked: it checks
+/// notifications with it.
+#[derive(Debug)]
+pub struct HookNews {
+    /// Which webhook.
+    pub id: uuid::Uuid,
+    /// Its key, where the answer has it; the caller may see less.
+    pub key: Option<secrecy::SecretString>,
+    /// Whether the answer says that it is the active one.
+    pub active: bool,
 }
 
 impl<'a> Seen<'a> {
@@ -266,6 +282,7 @@ impl<'a> Seen<'a> {
             pepper,
             unknown_enums: Vec::new(),
             unreadable_times: Vec::new(),
+            hook: None,
         }
     }
 

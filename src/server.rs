@@ -39,9 +39,8 @@ use crate::edge::identity::{Identities, IdentityLayer, Shares};
 use crate::edge::panic::CatchPanicLayer;
 use crate::edge::record::RecordLayer;
 use crate::error::Error;
-use crate::events::Retention;
 use crate::events::hub::{Hub, Unusable};
-use crate::events::ingress;
+use crate::events::{self, Retention, ingress};
 use crate::gateway::Gateway;
 use crate::operations;
 use crate::page::PageTokens;
@@ -224,6 +223,11 @@ impl Server {
             telemetry::listening("notifications", address);
             notified = Some(address);
         }
+        tokio::spawn(
+            background
+                .clone()
+                .run_until_cancelled_owned(events::managed::run(Arc::clone(&gateway))),
+        );
         telemetry::listening("grpc", grpc);
         telemetry::listening("admin", admin.address);
         for service in services() {

@@ -4,6 +4,7 @@
 use super::*;
 use crate::config::Config;
 use crate::credentials::{Callers, Credentials, Wallet};
+use crate::events::hooks::Hooks;
 use crate::wallets::Wallets;
 
 const CREDENTIALS: &str = "\
@@ -23,6 +24,7 @@ struct World {
     credentials: Credentials,
     wallets: Wallets,
     callers: Callers,
+    hooks: Hooks,
 }
 
 impl World {
@@ -32,11 +34,13 @@ impl World {
             credentials: Credentials::load(&config, env).unwrap(),
             wallets: Wallets::new(),
             callers: Callers::load(&config, env).unwrap(),
+            hooks: Hooks::default(),
         }
     }
 
     fn ask<L: Local>(&self, request: &L, caller: Option<&Caller>) -> Result<L::Response, Error> {
-        request.answer(&Known { credentials: &self.credentials, wallets: &self.wallets, caller })
+        let Self { credentials, wallets, hooks, .. } = self;
+        request.answer(&Known { credentials, wallets, hooks, caller })
     }
 
     fn get(&self, name: &str) -> pb::Credential {
@@ -69,12 +73,17 @@ fn everything_but_the_secret_is_told() {
             last_rejected_time: None,
             source_load_time: Some(held.loaded.into()),
             token_fingerprint: Some(held.fingerprint.to_string()),
+            webhook: Some(pb::CredentialWebhook {
+                state: pb::CredentialWebhookState::Off.into(),
+                ..Default::default()
+            }),
         }
     );
     assert!(main.expected_expire_time.is_some());
     assert_eq!(main.token_fingerprint.as_ref().unwrap().len(), 8);
     let bills = world.get("bills");
     assert_eq!((bills.kind(), bills.scopes.len()), (pb::CredentialKind::P2p, 0));
+    assert_eq!(bills.webhook, None);
     let info = world.get("info");
     assert_eq!((info.kind(), info.scopes.len()), (pb::CredentialKind::Information, 3));
     let all = world.ask(&pb::ListCredentialsRequest {}, None).unwrap();
@@ -142,4 +151,39 @@ fn a_name_nobody_has_is_not_found() {
     let world = World::new(CREDENTIALS);
     let request = pb::GetCredentialRequest { name: "other".into() };
     assert_eq!(world.ask(&request, None).unwrap_err().reason().name, "CREDENTIAL_NOT_FOUND");
+}
+
+#[test]
+fn a_webhook_is_told_as_the_gateway_last_saw_it() {
+    use pb::CredentialWebhookState as Told;
+    let toml = "[notifications]\npublic_url = \"https://pay.example\"\n\
+                [credentials.main]\nkind = \"wallet\"\ntoken_env = \"MAIN\"\nwebhook = \"managed\"\n\
+                [credentials.info]\nkind = \"wallet\"\ntoken_env = \"INFO\"\nwebhook = \"static\"\n\
+                webhook_key_env = \"SHOP\"\n";
+    let toml = toml.replace("SHOP", "KEY");
+    let config = Config::from_toml(&toml).unwrap();
+    let env = |name: &str| if name == "KEY" { Some("aHVzaA==".to_owned()) } else { env(name) };
+    let world = World {
+        credentials: Credentials::load(&config, env).unwrap(),
+        wallets: Wallets::new(),
+        callers: Callers::load(&config, env).unwrap(),
+        hooks: Hooks::default(),
+    };
+    let webhook = |name| world.get(name).webhook.unwrap();
+    assert_eq!(webhook("info").state(), Told::Static);
+    assert_eq!(webhook("main").state(), Told::Pending);
+    let name = world.credentials.named("main").unwrap().name.clone().unwrap();
+    world.hooks.show(&name, State::Failing("UPSTREAM_TIMEOUT"));
+    let told = webhook("main");
+    assert_eq!(told.state(), Told::Failing);
+    assert_eq!(told.failure_reason.as_deref(), Some("UPSTREAM_TIMEOUT"));
+    assert!(told.state_change_time.is_some() && told.last_check_time.is_some());
+    world.hooks.show(&name, State::Foreign);
+    assert_eq!(webhook("main").state(), Told::Foreign);
+    world.hooks.show(&name, State::Registered);
+    let told = webhook("main");
+    assert_eq!((told.state(), told.failure_reason), (Told::Registered, None));
+    assert_eq!(told.last_notification_time, None);
+    world.hooks.heard(&name);
+    assert!(webhook("main").last_notification_time.is_some());
 }

@@ -5,7 +5,8 @@ use super::named::{CallerConfig, CredentialConfig, Webhook};
 use super::service::Engine;
 use super::value::Value;
 use super::{BaseUrl, Config};
-use crate::credentials::{Kind, Scopes};
+use crate::credentials::{Kind, Scopes, WEBHOOK_PATH_SECRET_MIN};
+use crate::wallet::webhook::write::URL_LENGTH_MAX;
 
 /// QIWI blocks a wallet's history for five minutes above this many requests in any minute.
 const HISTORY_REQUESTS_MAX: u32 = 100;
@@ -34,6 +35,7 @@ impl Config {
             findings.caller(name, caller);
         }
         findings.callers_apart();
+        findings.hooks_apart();
         let Findings { mut mistakes, mut warnings, .. } = findings;
         if self.security.strict {
             mistakes.extend(warnings.drain(..).map(|warning| {
@@ -181,6 +183,15 @@ impl Findings<'_> {
         url("upstream.site_url", &c.upstream.site_url);
         url("upstream.bill_url", &c.upstream.bill_url);
         url("upstream.direct_url", &c.upstream.direct_url);
+        if let Some(url) = &c.notifications.public_url
+            && !url.is_https()
+            && !url.is_loopback()
+        {
+            let text = format!(
+                "{url} is not encrypted: notifications and their addresses travel readable"
+            );
+            self.warn("notifications.public_url", text);
+        }
     }
 
     fn credential(&mut self, name: &str, credential: &CredentialConfig) {
@@ -202,6 +213,7 @@ impl Findings<'_> {
             ("client_key_file", credential.client_key_file.is_some(), kind == Kind::Merchant),
             ("scopes", credential.scopes.is_some(), kind == Kind::Wallet),
             ("webhook", credential.webhook != Webhook::Off, kind == Kind::Wallet),
+            ("webhook_replace", credential.webhook_replace, kind == Kind::Wallet),
             ("webhook_key_file", credential.webhook_key_file.is_some(), kind == Kind::Wallet),
             ("webhook_key_env", credential.webhook_key_env.is_some(), kind == Kind::Wallet),
             (
@@ -232,7 +244,10 @@ impl Findings<'_> {
         }
         match kind {
             Kind::Merchant => self.merchant(&path, &kind_key, credential),
-            Kind::Wallet => self.scopes(&path, credential),
+            Kind::Wallet => {
+                self.scopes(&path, credential);
+                self.hook(name, &path, credential);
+            }
             Kind::Information | Kind::P2p => {}
         }
     }
@@ -297,6 +312,62 @@ impl Findings<'_> {
         if credential.webhook == Webhook::Managed && !scopes.contains(Scopes::PAYMENTS) {
             let webhook = format!("{path}.webhook");
             self.mistake(webhook, &[&key], "managing a hook needs the scope PAYMENTS");
+        }
+    }
+
+    /// What a hook the gateway looks after needs.
+    fn hook(&mut self, name: &str, path: &str, credential: &CredentialConfig) {
+        let key = format!("{path}.webhook");
+        if credential.webhook != Webhook::Managed {
+            if credential.webhook_replace {
+                let text = "is not used: only webhook = \"managed\" registers hooks";
+                self.warn(format!("{path}.webhook_replace"), text);
+            }
+            return;
+        }
+        let notifications = &self.config.notifications;
+        if !notifications.enabled {
+            let text = "managing a hook needs the listener it leads to, and notifications.enabled \
+                        is false";
+            self.mistake(&*key, &["notifications.enabled"], text);
+        }
+        // The secret is in a file; what it has at least is known.
+        let least = "-".repeat(WEBHOOK_PATH_SECRET_MIN);
+        let secret = credential.webhook_path_secret_file.is_some().then_some(&*least);
+        match self.config.notifications.wallet_address(name, secret) {
+            None => {
+                let text =
+                    "managing a hook needs notifications.public_url, the address it leads to";
+                self.mistake(key, &["notifications.public_url"], text);
+            }
+            Some(address) if address.len() > URL_LENGTH_MAX => {
+                let text = format!(
+                    "the address of the hook has at least {} characters, expected at most \
+                     {URL_LENGTH_MAX}: shorten notifications.public_url or the credential's name",
+                    address.len()
+                );
+                self.mistake(key, &["notifications.public_url"], text);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// A wallet has one hook; two credentials that look after it would take it from each other.
+    fn hooks_apart(&mut self) {
+        let config = self.config;
+        let mut seen = std::collections::BTreeMap::new();
+        for (name, credential) in &config.credentials {
+            let managed = credential.kind == Kind::Wallet && credential.webhook == Webhook::Managed;
+            if managed
+                && let Some(wallet) = &credential.wallet
+                && let Some(other) = seen.insert(wallet.digits(), name)
+            {
+                let text = format!(
+                    "a wallet has one hook, and the credential {other} manages that of this wallet"
+                );
+                let because = format!("credentials.{other}.webhook");
+                self.mistake(format!("credentials.{name}.webhook"), &[&because], text);
+            }
         }
     }
 

@@ -101,8 +101,21 @@ section! {
         connections_max: usize = 512, 1..=100_000;
         /// How long replaced hooks and keys are still good: QIWI repeats for a day.
         key_grace: Duration = Duration::from_secs(25 * 3600), SECOND..=DAY * 30;
+        /// Pause between looks at hooks the gateway looks after; shorter after a failure.
+        hook_check: Duration = Duration::from_secs(300), SECOND..=DAY;
         /// Whether test notifications become events.
         publish_tests: bool = false;
+    }
+}
+
+impl Notifications {
+    /// Where QIWI reaches the listener with notifications of a credential's wallet; a secret where
+    /// the credential has one, so it is never logged. `None` without a public address.
+    #[must_use]
+    pub fn wallet_address(&self, credential: &str, secret: Option<&str>) -> Option<String> {
+        let base = self.public_url.as_ref()?;
+        let secret = secret.map(|secret| format!("/{secret}")).unwrap_or_default();
+        Some(format!("{base}/wallet/{credential}{secret}"))
     }
 }
 

@@ -47,6 +47,9 @@ section! {
         expires: Option<Expiry> = None;
         /// How the wallet's notification hook is looked after.
         webhook: Webhook = Webhook::Off;
+        /// Whether a hook that somebody else registered is deleted to make room for the gateway's
+        /// own (`webhook = "managed"`). Without it such a hook is left alone.
+        webhook_replace: bool = false;
         /// File with the hook's key in base64, as QIWI gives it (`webhook = "static"`).
         webhook_key_file: Option<PathBuf> = None;
         /// Environment variable with the hook's key, for a quick start.

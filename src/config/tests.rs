@@ -229,7 +229,17 @@ fn each_kind_of_credential_has_its_own_keys() {
     );
     wrong(
         "kind = \"wallet\"\ntoken_file = \"t\"\nwebhook = \"managed\"\nscopes = [\"HISTORY\"]",
-        &["credentials.a.webhook (configuration line 4): managing a hook needs the scope PAYMENTS"],
+        &[
+            "credentials.a.webhook (configuration line 4): managing a hook needs the scope PAYMENTS",
+            "credentials.a.webhook (configuration line 4): managing a hook needs notifications.public_url",
+        ],
+    );
+    wrong(
+        "kind = \"information\"\ntoken_file = \"t\"\nwebhook = \"managed\"\nwebhook_replace = true",
+        &[
+            "credentials.a.webhook (configuration line 4): a credential of kind information has none",
+            "credentials.a.webhook_replace (configuration line 5): a credential of kind information has none",
+        ],
     );
     wrong(
         "kind = \"wallet\"\ntoken_file = \"t\"\nwallet = \"7900000000x\"",
@@ -295,6 +305,58 @@ fn warnings_become_mistakes_when_strict() {
         &format!("{open}[security]\nstrict = true\n"),
         &["grpc.listen (configuration line 2)", "upstream.edge_url (configuration line 4)"],
     );
+}
+
+#[test]
+fn a_hook_the_gateway_looks_after_has_an_address_qiwi_takes_and_a_wallet_of_its_own() {
+    let managed = |name: &str, more: &str| {
+        format!(
+            "[credentials.{name}]\nkind = \"wallet\"\ntoken_file = \"t\"\nwebhook = \"managed\"\n{more}"
+        )
+    };
+    let public = |url: &str| format!("[notifications]\npublic_url = \"{url}\"\n");
+    // `/wallet/a` has nine characters, and a secret at least sixteen and a slash.
+    let long = |length: usize| format!("https://pay.example/{}", "x".repeat(length - 20));
+    check_toml(&(public(&long(91)) + &managed("a", "")), &[]);
+    let at_least = |length: usize| {
+        format!(
+            "credentials.a.webhook (configuration line 6): the address of the hook has at least \
+             {length} characters"
+        )
+    };
+    check_toml(&(public(&long(92)) + &managed("a", "")), &[&at_least(101)]);
+    let secret = "webhook_path_secret_file = \"s\"\n";
+    check_toml(&(public(&long(74)) + &managed("a", secret)), &[]);
+    check_toml(&(public(&long(75)) + &managed("a", secret)), &[&at_least(101)]);
+    check_toml(
+        &(public("https://pay.example") + "enabled = false\n" + &managed("a", "")),
+        &["credentials.a.webhook (configuration line 7): managing a hook needs the listener"],
+    );
+    let own = "wallet = \"79000000001\"\n";
+    check_toml(
+        &(public("https://pay.example") + &managed("a", own) + &managed("b", own)),
+        &[
+            "credentials.b.webhook (configuration line 11): a wallet has one hook, and the credential a",
+        ],
+    );
+    for (url, warnings) in [
+        ("http://pay.example", &["notifications.public_url"][..]),
+        ("http://127.0.0.1:8080", &[]),
+        ("https://pay.example", &[]),
+    ] {
+        let toml = format!(
+            "{}[state]\nengine = \"embedded\"\n{}",
+            public(url),
+            managed("a", "webhook_replace = true\n")
+        );
+        let (_, found) = Config::from_toml(&toml).unwrap().check();
+        let found: Vec<_> = found.iter().map(|warning| warning.key.as_str()).collect();
+        assert_eq!(found, warnings, "{url}");
+    }
+    let idle = "[state]\nengine = \"embedded\"\n[credentials.a]\nkind = \"wallet\"\n\
+                token_file = \"t\"\nwebhook_replace = true\n";
+    let (_, found) = Config::from_toml(idle).unwrap().check();
+    assert_eq!(found[0].key, "credentials.a.webhook_replace");
 }
 
 #[test]

@@ -133,6 +133,8 @@ impl fmt::Debug for ClientIdentity {
 pub struct Hook {
     /// How the hook is looked after.
     pub webhook: Webhook,
+    /// Whether a hook of somebody else is deleted for the gateway's own.
+    pub replace: bool,
     /// The key that verifies a wallet's notifications, decoded, when the operator gave it.
     pub key: Option<SecretSlice<u8>>,
     /// The last segment the notification address must have, when it has a secret one.

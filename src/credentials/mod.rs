@@ -20,6 +20,7 @@ pub use credential::{ClientIdentity, Credential, Hook, InvalidToken};
 pub use fingerprint::{Fingerprint, Pepper};
 pub use health::Status;
 pub use kind::Kind;
+pub use read::WEBHOOK_PATH_SECRET_MIN;
 pub use scope::Scopes;
 pub use secret::key_of;
 pub use store::{CredentialState, Credentials, ReloadOutcome};

@@ -14,7 +14,8 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use super::credential::{ClientIdentity, Credential, Hook, bearer};
 use super::fingerprint::Pepper;
 use super::secret::{Content, Source, check_token};
-use crate::config::{CredentialConfig, Mistake, Origins};
+use crate::config::{CredentialConfig, Mistake, Notifications, Origins, Webhook};
+use crate::wallet::webhook::write::URL_LENGTH_MAX;
 
 /// A credential's configuration with the places of its secrets.
 pub struct Plan {
@@ -86,6 +87,20 @@ impl Plan {
     /// its mount swaps them together; a second look keeps halves of two versions apart.
     pub fn holds(&self, content: &[u8]) -> bool {
         self.parts().is_ok_and(|parts| parts.content() == content)
+    }
+
+    /// What is wrong when QIWI would not take the address of the credential's hook, which only its
+    /// secret makes too long.
+    pub fn too_long(&self, at: &Notifications, credential: &Credential) -> Option<Mistake> {
+        let (hook, source) = (credential.hook(), self.path_secret.as_ref()?);
+        let secret = hook.path_secret.as_ref().map(|secret| secret.expose_secret());
+        let length = at.wallet_address(&self.name, secret)?.len();
+        let long = hook.webhook == Webhook::Managed && length > URL_LENGTH_MAX;
+        let text = format!(
+            "{} makes the hook's address {length} characters long, expected at most {URL_LENGTH_MAX}",
+            source.place()
+        );
+        long.then(|| self.mistake("webhook_path_secret", source, text))
     }
 
     fn parts(&self) -> Result<Parts, Vec<Mistake>> {
@@ -189,7 +204,12 @@ impl Plan {
             expires: self.config.expires.map(|expiry| expiry.0.into()),
             secret: parts.secret.filter(|_| !self.is_wallet()),
             identity,
-            hook: Hook { webhook: self.config.webhook, key, path_secret: parts.path_secret },
+            hook: Hook {
+                webhook: self.config.webhook,
+                replace: self.config.webhook_replace,
+                key,
+                path_secret: parts.path_secret,
+            },
             health: None,
             content,
         })
@@ -213,9 +233,12 @@ impl Parts {
     }
 }
 
+/// The least length of a secret in a notification address.
+pub const WEBHOOK_PATH_SECRET_MIN: usize = 16;
+
 /// The whole notification address has 100 characters at QIWI, and a short secret can be guessed.
 fn is_path_segment(text: &str) -> bool {
-    (16..=64).contains(&text.len())
+    (WEBHOOK_PATH_SECRET_MIN..=64).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 

@@ -89,7 +89,10 @@ impl Credentials {
         let mut table = Table::default();
         for plan in &plans {
             match plan.read(pepper.as_ref().unwrap_or(&stand_in), &[]) {
-                Ok(Some(credential)) => table.insert(credential, None),
+                Ok(Some(credential)) => {
+                    mistakes.extend(plan.too_long(&config.notifications, &credential));
+                    table.insert(credential, None);
+                }
                 Ok(None) => {}
                 Err(more) => mistakes.extend(more),
             }
@@ -140,7 +143,7 @@ impl Credentials {
             expires: None,
             secret: None,
             identity: None,
-            hook: Hook { webhook: Webhook::Off, key: None, path_secret: None },
+            hook: Hook { webhook: Webhook::Off, replace: false, key: None, path_secret: None },
             health,
             content: Vec::new(),
         }))

@@ -130,6 +130,35 @@ fn all_mistakes_of_all_secrets_are_reported_at_once_and_no_secret_is_shown() {
 }
 
 #[test]
+fn a_secret_that_makes_the_address_of_a_managed_hook_too_long_is_refused() {
+    let dir = Dir::new();
+    dir.write("token", "good");
+    dir.write("secret", &"s".repeat(64));
+    let toml = |length: usize, webhook: &str| {
+        format!(
+            "[notifications]\npublic_url = \"https://pay.example/{}\"\n\
+             [credentials.a]\nkind = \"wallet\"\ntoken_file = {}\nwebhook = \"{webhook}\"\n\
+             webhook_path_secret_file = {}\n",
+            "x".repeat(length),
+            path(&dir.0, "token"),
+            path(&dir.0, "secret"),
+        )
+    };
+    let load = |length, webhook| {
+        Credentials::load(&Config::from_toml(&toml(length, webhook)).unwrap(), no_env)
+    };
+    // 20 of the host, 9 of the path, 65 of the secret.
+    assert!(load(6, "managed").is_ok());
+    let text = load(7, "managed").unwrap_err().to_string();
+    assert!(
+        text.starts_with("credentials.a.webhook_path_secret_file (configuration line 7)"),
+        "{text}"
+    );
+    assert!(text.contains("101 characters") && !text.contains("sss"), "{text}");
+    assert!(load(7, "off").is_ok());
+}
+
+#[test]
 fn a_token_a_caller_brings_is_checked_and_known_only_by_its_fingerprint() {
     let dir = Dir::new();
     dir.write("token", "hush-hush");

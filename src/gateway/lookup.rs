@@ -55,7 +55,7 @@ impl Gateway {
         let Ok(body) = self.ask(cx, look, class, &call, wallet, cx.deadline).await else {
             return Err(error);
         };
-        let shown = self.map(cx, look, request, wallet, &body);
+        let shown = self.map(cx, look, request, wallet, &body).await;
         if O::SECRET {
             wipe(body);
         }

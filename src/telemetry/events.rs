@@ -25,6 +25,7 @@ pub struct EventMetrics {
     streams: UpDownCounter<i64>,
     ended: Counter<u64>,
     delay: Histogram<f64>,
+    webhook: Gauge<u64>,
 }
 
 impl EventMetrics {
@@ -97,6 +98,11 @@ impl EventMetrics {
                 names::EVENT_DELAY,
                 "Time from an event's place in the log to its place in a stream.",
             ),
+            webhook: gauge(
+                names::WEBHOOK_UP,
+                "",
+                "Whether a webhook the gateway looks after is active and its own, by credential.",
+            ),
         }
     }
 
@@ -162,5 +168,11 @@ impl EventMetrics {
     /// An event went into a stream.
     pub fn delay(&self, seconds: f64) {
         self.delay.record(seconds, &[]);
+    }
+
+    /// How the webhook of a credential is that the gateway looks after.
+    pub fn webhook(&self, credential: &str, up: bool) {
+        let credential = KeyValue::new(names::CREDENTIAL, credential.to_owned());
+        self.webhook.record(u64::from(up), &[credential]);
     }
 }

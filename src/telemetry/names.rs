@@ -59,6 +59,8 @@ pub const OUTCOME: &str = "outcome";
 pub const RESULT: &str = "result";
 /// Label: target state of a transition.
 pub const TO: &str = "to";
+/// Label: a credential, by the name its operator gave it.
+pub const CREDENTIAL: &str = "credential";
 /// Label: why something was refused or closed.
 pub const REASON: &str = "reason";
 /// Label: a refusal that was only counted, not applied.
@@ -168,6 +170,8 @@ pub const EVENT_STREAMS: &str = "qiwi.event.streams";
 pub const EVENT_STREAMS_ENDED: &str = "qiwi.event.streams.ended";
 /// Histogram: time from the log to a stream.
 pub const EVENT_DELAY: &str = "qiwi.event.delay";
+/// Gauge: whether a webhook the gateway looks after is its own and active.
+pub const WEBHOOK_UP: &str = "qiwi.webhook.up";
 /// Gauge: whether the ledger can be used.
 pub const LEDGER_UP: &str = "qiwi.ledger.up";
 /// Gauge: always 1, labelled with the version.

@@ -45,6 +45,7 @@ fn exercise(metrics: &Metrics) {
     metrics.unreadable_time("date");
     metrics.undocumented_reply("balances");
     metrics.deadline_header_malformed();
+    metrics.events.webhook("main", true);
 }
 
 #[test]
@@ -79,6 +80,7 @@ fn the_metrics_page_shows_every_metric_with_its_labels() {
         r#"qiwi_unreadable_time_total{field="date"} 1"#,
         r#"qiwi_undocumented_reply_total{operation="balances"} 1"#,
         "qiwi_deadline_header_malformed_total 1",
+        r#"qiwi_webhook_up{credential="main"} 1"#,
         r#"qiwi_telemetry_dropped_total{signal="traces"} 0"#,
         "qiwi_log_lines_dropped_total 0",
     ] {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::credentials::Scopes;
 use crate::error::{Error, Undocumented, reason};
 use crate::money::Text;
-use crate::operation::{Asking, Call, Operation, Seen, from_fields};
+use crate::operation::{Asking, Call, HookNews, Operation, Seen, from_fields};
 use crate::pb::wallet::v1 as pb;
 use crate::policy::{Access, Area, Class, Lifetime, NotFound, Policy, Route, Shape};
 
@@ -95,8 +95,11 @@ impl Hook<'_> {
             TRANSACTION_TYPES,
             pb::WebhookTransactionType::Unspecified,
         );
+        let webhook_id = webhook_id.into_string();
+        let id = uuid::Uuid::try_parse(&webhook_id).ok();
+        seen.hook = id.map(|id| HookNews { id, key: None, active: true });
         pb::Webhook {
-            webhook_id: webhook_id.into_string(),
+            webhook_id,
             url: url.map(Text::into_string).unwrap_or_default(),
             r#type: hook_type.map(Text::into_string),
             transaction_type: transaction_type.into(),

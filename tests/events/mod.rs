@@ -6,3 +6,5 @@ mod crash;
 mod intake;
 /// Notifications as QIWI signs them.
 pub mod letter;
+/// Webhooks the gateway looks after, as operators and callers see them.
+mod hooks;

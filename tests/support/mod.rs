@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 pub use call::Ask;
-pub use fake::{Answer, Fake};
+pub use fake::{Answer, Fake, Seen};
 pub use gateway::{BILLS, Gateway, MAIN, P2P_KEY, Setup, TOKEN, WALLET, opening};
 pub use status::{Told, told};
 

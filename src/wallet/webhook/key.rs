@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use super::webhook_id;
 use crate::credentials::Scopes;
 use crate::error::{Error, Undocumented, reason};
-use crate::operation::{Asking, Call, Operation, Seen};
+use crate::operation::{Asking, Call, HookNews, Operation, Seen};
 use crate::pb::wallet::v1 as pb;
 use crate::policy::{Access, Area, Class, NotFound, Policy, Route, Verb};
 
@@ -53,7 +53,7 @@ impl Operation for pb::GetWebhookKeyRequest {
 
     fn answer(&self, reply: Key, seen: &mut Seen<'_>) -> Result<Self::Response, Undocumented> {
         Ok(pb::GetWebhookKeyResponse {
-            webhook_key: Some(reply.into_proto(self.reveal_key, seen)?),
+            webhook_key: Some(reply.into_proto(&self.webhook_id, self.reveal_key, seen)?),
             fetch_time: Some(seen.fetch_time),
         })
     }
@@ -70,7 +70,7 @@ impl Operation for pb::RotateWebhookKeyRequest {
 
     fn answer(&self, reply: Key, seen: &mut Seen<'_>) -> Result<Self::Response, Undocumented> {
         Ok(pb::RotateWebhookKeyResponse {
-            webhook_key: Some(reply.into_proto(self.reveal_key, seen)?),
+            webhook_key: Some(reply.into_proto(&self.webhook_id, self.reveal_key, seen)?),
             fetch_time: Some(seen.fetch_time),
         })
     }
@@ -84,16 +84,24 @@ pub struct Key {
 }
 
 impl Key {
-    fn into_proto(self, reveal: bool, seen: &Seen<'_>) -> Result<pb::WebhookKey, Undocumented> {
+    fn into_proto(
+        self,
+        webhook_id: &str,
+        reveal: bool,
+        seen: &mut Seen<'_>,
+    ) -> Result<pb::WebhookKey, Undocumented> {
         let Self { key } = self;
         let text = key.expose_secret();
         if text.is_empty() {
             return Err(Undocumented::new("key", "a key"));
         }
-        Ok(pb::WebhookKey {
+        let told = pb::WebhookKey {
             fingerprint: seen.pepper.fingerprint(text.as_bytes()).hex(),
             key: reveal.then(|| text.to_owned()),
-        })
+        };
+        let id = uuid::Uuid::try_parse(webhook_id).ok();
+        seen.hook = id.map(|id| HookNews { id, key: Some(key), active: false });
+        Ok(told)
     }
 }
 

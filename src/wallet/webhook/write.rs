@@ -9,7 +9,7 @@ use crate::policy::{Access, Area, Class, Doubt, NotFound, Policy, Route, Verb};
 use crate::wallet::check::Checks;
 
 /// QIWI answers a longer address with a server error.
-const URL_LENGTH_MAX: usize = 100;
+pub const URL_LENGTH_MAX: usize = 100;
 
 /// W-HK-1. A second request is refused with the status of a wrong address.
 pub static REGISTER: Policy = Policy {
