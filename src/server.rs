@@ -39,8 +39,8 @@ use crate::edge::identity::{Identities, IdentityLayer, Shares};
 use crate::edge::panic::CatchPanicLayer;
 use crate::edge::record::RecordLayer;
 use crate::error::Error;
-use crate::events::Retention;
 use crate::events::hub::{Hub, Unusable};
+use crate::events::{self, Retention};
 use crate::gateway::Gateway;
 use crate::operations;
 use crate::page::PageTokens;
@@ -205,6 +205,9 @@ impl Server {
                 .clone()
                 .run_until_cancelled_owned(payments::watch::run(Arc::clone(&gateway))),
         );
+        tokio::spawn(
+            background.clone().run_until_cancelled_owned(events::poll::run(Arc::clone(&gateway))),
+        );
         telemetry::listening("grpc", grpc);
         telemetry::listening("admin", admin.address);
         for service in services() {
@@ -215,6 +218,11 @@ impl Server {
         state.set_started();
         state.set_ready("grpc", true);
         Ok(Self { grpc, admin, state, phase, connections, background, health, gateway, config })
+    }
+
+    /// Everything about events.
+    pub fn hub(&self) -> &Hub {
+        self.gateway.hub()
     }
 
     /// Where gRPC is served.

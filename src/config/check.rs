@@ -1,7 +1,7 @@
 //! Rules between keys: what no single row can say.
 
 use super::mistake::{Mistake, Warning, nearest};
-use super::named::{CallerConfig, CredentialConfig, Webhook};
+use super::named::{CallerConfig, CredentialConfig, Poll, Webhook};
 use super::service::Engine;
 use super::value::Value;
 use super::{BaseUrl, Config};
@@ -98,6 +98,7 @@ impl Findings<'_> {
             cooldown.other <= cooldown.max;
             cache.profile <= cache.hard_ttl;
             cache.balance <= cache.hard_ttl;
+            events.poll_fastest <= events.poll_slowest;
         }
     }
 
@@ -202,6 +203,7 @@ impl Findings<'_> {
             ("client_key_file", credential.client_key_file.is_some(), kind == Kind::Merchant),
             ("scopes", credential.scopes.is_some(), kind == Kind::Wallet),
             ("webhook", credential.webhook != Webhook::Off, kind == Kind::Wallet),
+            ("poll", credential.poll != Poll::Auto, wallet_kind),
             ("webhook_key_file", credential.webhook_key_file.is_some(), kind == Kind::Wallet),
             ("webhook_key_env", credential.webhook_key_env.is_some(), kind == Kind::Wallet),
             (

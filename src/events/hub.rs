@@ -11,6 +11,7 @@ use super::cursor::Cursors;
 use super::hooks::Hooks;
 use super::id::Owner;
 use super::interest::Interest;
+use super::missed::Missed;
 use super::record::Source;
 use super::store::{Append, EventLog, LogError, Outcome, Tier};
 use crate::config;
@@ -44,6 +45,7 @@ pub struct Hub {
     pub(super) tasks: TaskTracker,
     /// Whose balances are wanted.
     pub interest: Arc<Interest>,
+    missed: Missed,
     /// Ends streams, and what runs in the background.
     pub draining: CancellationToken,
     pub(super) metrics: Arc<Metrics>,
@@ -100,6 +102,7 @@ impl Hub {
             proxies,
             lists,
             interest: Arc::default(),
+            missed: Missed::default(),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             metrics,
@@ -118,6 +121,16 @@ impl Hub {
             (Some(wallet), _) => self.owner(wallet),
             (None, name) => Owner::from_bytes(self.key.issuer_tag(name.unwrap_or_default())),
         }
+    }
+
+    /// Notes that a notification for a named credential could not be stored: the wallet's history
+    /// is compared as soon as the log works again. Cheap, and never waits.
+    pub fn missed(&self, credential: &str) {
+        self.missed.note(credential, now_ms());
+    }
+
+    pub(super) fn gaps(&self) -> &Missed {
+        &self.missed
     }
 
     /// Appends an event and counts what became of it.
