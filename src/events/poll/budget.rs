@@ -22,6 +22,8 @@ const PART: u32 = 5;
 const BURST: u32 = 5;
 /// The rest after a refusal that names no time.
 const REST: Duration = Duration::from_secs(5);
+/// The rest after a token was refused.
+const MENDED: Duration = Duration::from_secs(60);
 /// The longest rest; what QIWI documents is five minutes.
 const REST_MAX: Duration = Duration::from_secs(900);
 
@@ -69,6 +71,16 @@ impl Budgets {
         Ok(())
     }
 
+    /// Whether there is no turn now.
+    pub(super) fn is_used_up(&self, owner: &Owner) -> bool {
+        let now = Instant::now();
+        let all = self.paced.lock();
+        all.get(owner).is_some_and(|paced| {
+            let ahead = paced.paid.saturating_duration_since(now);
+            paced.rests_until > now || ahead > self.interval * (self.burst - 1)
+        })
+    }
+
     /// Waits for a turn.
     pub(super) async fn turn(&self, owner: &Owner) {
         while let Err(wait) = self.try_turn(owner) {
@@ -78,16 +90,20 @@ impl Budgets {
 
     /// Notes what a call failed with: what concerns the whole wallet makes it rest.
     pub(super) fn failed(&self, owner: &Owner, error: &Error) {
-        let all = [
+        let soon = [
             &reason::RATE_LIMITED_UPSTREAM,
             &reason::RATE_LIMITED_LOCAL,
             &reason::UPSTREAM_CIRCUIT_OPEN,
-            &reason::TOKEN_REJECTED,
         ];
-        if !all.iter().any(|of| *of == error.reason()) {
-            return;
-        }
-        let rest = error.delay().unwrap_or(REST).min(REST_MAX);
+        // Until somebody mends them.
+        let mended = [&reason::TOKEN_REJECTED, &reason::TOKEN_SCOPE_INSUFFICIENT];
+        let is_one_of = |reasons: &[&reason::Reason]| reasons.contains(&error.reason());
+        let rest = match error.delay() {
+            Some(delay) if is_one_of(&soon) || is_one_of(&mended) => delay.min(REST_MAX),
+            None if is_one_of(&soon) => REST,
+            None if is_one_of(&mended) => MENDED,
+            _ => return,
+        };
         let until = Instant::now() + rest;
         let mut all = self.paced.lock();
         let paced = all.entry(*owner).or_insert(Paced { paid: until, rests_until: until });
