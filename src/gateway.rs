@@ -342,8 +342,7 @@ impl Gateway {
     ) {
         let missing = request.missing(response);
         let asked = missing.iter().take(REPAIRS_MAX);
-        let asked =
-            asked.map(|call| self.ask(cx, route, O::POLICY.class, call, wallet, deadline));
+        let asked = asked.map(|call| self.ask(cx, route, O::POLICY.class, call, wallet, deadline));
         for body in join_all(asked).await.into_iter().flatten() {
             // A repair that fails leaves the gap, which the reply can express.
             if let Ok(part) = self.map(cx, route, request, wallet, &body) {

@@ -90,5 +90,11 @@ mod behaviour {
     mod telemetry;
 }
 
+/// Events: told once each, whatever fails.
+mod events {
+    /// What the gateway finds out by itself: confirmations, histories, balances.
+    mod poll;
+}
+
 /// Money: paid at most once, and told truly, whatever fails.
 mod money;

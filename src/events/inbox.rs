@@ -151,7 +151,7 @@ fn key(doubtful: &Doubtful) -> CellKey {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
-    use crate::events::Retention;
+    use crate::events::{Cells as _, Retention};
     use crate::state::MemoryLog;
 
     fn doubtful(transaction: &str) -> Doubtful {

@@ -44,9 +44,10 @@ pub(super) struct Budgets {
 impl Budgets {
     pub(super) fn new(limit: &config::Limit) -> Self {
         let whole = PERMITTED.min(
-            limit.history_per_minute.saturating_add(limit.history_burst).saturating_add(
-                limit.history_reserve,
-            ),
+            limit
+                .history_per_minute
+                .saturating_add(limit.history_burst)
+                .saturating_add(limit.history_reserve),
         );
         let part = (whole / PART / limit.replicas.max(1)).max(2);
         let burst = BURST.min(part / 2).max(1);

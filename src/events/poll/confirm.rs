@@ -107,7 +107,11 @@ impl Follower {
             _ => Progress { epoch, through: begin, ..Progress::default() },
         };
         let now = Instant::now();
-        let open = progress.open.iter().map(|seq| (*seq, Open { due: now, tries: 0, owner: None })).collect();
+        let open = progress
+            .open
+            .iter()
+            .map(|seq| (*seq, Open { due: now, tries: 0, owner: None }))
+            .collect();
         let saved_through = progress.through;
         Ok(Self { progress, version, open, saved: now, saved_through, dirty: false })
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{FutureExt as _, StreamExt as _};
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::time::Instant;
 
 use super::LOG_PAUSE;
@@ -153,9 +153,9 @@ fn siblings(asker: &Asker, target: &Target) -> Vec<Arc<crate::credentials::Crede
 /// Reconciles where any credential of the wallet has a webhook, unless one asks for more.
 fn mode(asker: &Asker, target: &Target) -> Mode {
     let siblings = siblings(asker, target);
-    let asked = siblings.iter().any(|of| {
-        of.poll == crate::config::Poll::History && Mode::of(of) == Mode::Poll
-    });
+    let asked = siblings
+        .iter()
+        .any(|of| of.poll == crate::config::Poll::History && Mode::of(of) == Mode::Poll);
     let told = siblings.iter().any(|of| of.hook().webhook != crate::config::Webhook::Off);
     if told && !asked { Mode::Reconcile } else { Mode::Poll }
 }
@@ -167,12 +167,7 @@ fn gap(asker: &Asker, target: &Target) -> Option<(Arc<str>, Gap)> {
 }
 
 /// The history was compared after notifications had been missed.
-async fn recovered(
-    asker: &Asker,
-    target: &Target,
-    name: &str,
-    gap: Gap,
-) -> Result<(), LogError> {
+async fn recovered(asker: &Asker, target: &Target, name: &str, gap: Gap) -> Result<(), LogError> {
     let text = "Notifications could not be stored for a time; the history was compared since.";
     say(asker, target, pb::SystemEventCode::IntakeRecovered, text, gap).await?;
     asker.hub().gaps().settled(name, gap);
