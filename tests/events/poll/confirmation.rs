@@ -35,7 +35,11 @@ async fn each_is_told_once_also_over_a_restart() {
     told(&gateway, Item { status: "WAITING", ..incoming(1) }.told()).await;
     soon("four answers", || async { (confirmations(&gateway).await.len() >= 4).then_some(()) })
         .await;
-    assert_eq!(gateway.metric("qiwi_event_alarms_total", &["contradicted"]).await, 2);
+    soon("both alarms", || async {
+        let alarms = gateway.metric("qiwi_event_alarms_total", &["contradicted"]).await;
+        (alarms == 2).then_some(())
+    })
+    .await;
     gateway.stop().await;
 
     let gateway = embedded().start().await;
@@ -92,9 +96,11 @@ async fn a_history_that_is_late_or_away_is_waited_for() {
     let gateway = confirming(&fake).set(patient).start().await;
     world.lock().refuse = Some(500);
     told(&gateway, incoming(1).told()).await;
-    asked_again(&fake, "/transactions/1").await;
+    let asked = || fake.seen().iter().filter(|of| of.path().ends_with("/1")).count();
+    soon("a failure", || async { (asked() > 0).then_some(()) }).await;
     world.lock().refuse = None;
-    asked_again(&fake, "/transactions/1").await;
+    let failed = asked();
+    soon("a question in vain", || async { (asked() > failed).then_some(()) }).await;
     assert_eq!(confirmations(&gateway).await, []);
     world.lock().items = vec![incoming(1)];
     soon("an answer", || async { (!confirmations(&gateway).await.is_empty()).then_some(()) }).await;
