@@ -25,10 +25,10 @@ use std::path::Path;
 
 pub use address::{BaseUrl, NatsUrl};
 pub use calls::{Admission, Breaker, Cache, Cooldown, Deadline, Limit, Payments, Retry, Upstream};
-pub use listeners::{Admin, Events, Grpc, Notifications, Sandbox};
+pub use listeners::{Admin, Balances, Confirm, Events, Grpc, Notifications, Sandbox};
 pub use markdown::keys_markdown;
 pub use mistake::{Mistake, Mistakes, Origin, Warning};
-pub use named::{CallerConfig, CredentialConfig, Webhook, is_name};
+pub use named::{CallerConfig, CredentialConfig, Poll, Webhook, is_name};
 pub use section::Key;
 pub use service::{Drain, Engine, Otlp, Pages, Security, State, Telemetry};
 pub use units::{Expiry, Percent, Size, Variable};

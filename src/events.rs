@@ -21,6 +21,8 @@ pub mod intake;
 pub mod interest;
 pub mod learn;
 pub mod managed;
+pub mod missed;
+pub mod poll;
 pub mod record;
 pub mod store;
 pub mod watermark;

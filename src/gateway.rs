@@ -106,6 +106,14 @@ impl Gateway {
         &self.hub
     }
 
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     pub(crate) fn pages(&self) -> &PageTokens {
         &self.pages
     }
@@ -325,18 +333,29 @@ impl Gateway {
             wipe(body);
         }
         let mut response = response?;
-        let missing = request.missing(&response);
-        if !missing.is_empty() {
-            let asked = missing.iter().take(REPAIRS_MAX);
-            let asked = asked.map(|call| self.ask(cx, route, class, call, wallet, deadline));
-            for body in join_all(asked).await.into_iter().flatten() {
-                // A repair that fails leaves the gap, which the reply can express.
-                if let Ok(part) = self.map(cx, route, request, wallet, &body).await {
-                    request.fill(&mut response, part);
-                }
+        self.repair(cx, route, request, wallet, &mut response, deadline).await;
+        self.encoded(cx, request, response)
+    }
+
+    /// Asks again for what an answer left out.
+    async fn repair<O: Operation>(
+        &self,
+        cx: &Context,
+        route: &'static Route,
+        request: &O,
+        wallet: Option<&Wallet>,
+        response: &mut O::Response,
+        deadline: Instant,
+    ) {
+        let missing = request.missing(response);
+        let asked = missing.iter().take(REPAIRS_MAX);
+        let asked = asked.map(|call| self.ask(cx, route, O::POLICY.class, call, wallet, deadline));
+        for body in join_all(asked).await.into_iter().flatten() {
+            // A repair that fails leaves the gap, which the reply can express.
+            if let Ok(part) = self.map(cx, route, request, wallet, &body).await {
+                request.fill(response, part);
             }
         }
-        self.encoded(cx, request, response)
     }
 
     /// The reply, as it goes out and as it may be kept.
@@ -533,6 +552,19 @@ impl Gateway {
         let class = O::POLICY.class;
         let body = self.ask(cx, route, class, &question, wallet, cx.deadline).await?;
         self.map(cx, route, request, wallet, &body).await
+    }
+
+    /// As [`Gateway::aside`], with what the answer left out asked for again.
+    pub(crate) async fn aside_whole<O: Operation>(
+        &self,
+        cx: &Context,
+        route: &'static Route,
+        request: &O,
+        wallet: Option<&Wallet>,
+    ) -> Result<O::Response, Error> {
+        let mut response = self.aside(cx, route, request, wallet).await?;
+        self.repair(cx, route, request, wallet, &mut response, cx.deadline).await;
+        Ok(response)
     }
 
     /// Reads the file piece by piece; a slow caller slows the reading down.

@@ -228,6 +228,9 @@ impl Server {
                 .clone()
                 .run_until_cancelled_owned(events::managed::run(Arc::clone(&gateway))),
         );
+        tokio::spawn(
+            background.clone().run_until_cancelled_owned(events::poll::run(Arc::clone(&gateway))),
+        );
         telemetry::listening("grpc", grpc);
         telemetry::listening("admin", admin.address);
         for service in services() {
@@ -253,6 +256,11 @@ impl Server {
         })
     }
 
+    /// Everything about events.
+    pub fn hub(&self) -> &Hub {
+        self.gateway.hub()
+    }
+
     /// Where gRPC is served.
     pub fn grpc_address(&self) -> SocketAddr {
         self.grpc
@@ -261,11 +269,6 @@ impl Server {
     /// Where notifications are taken, if they are.
     pub fn notifications_address(&self) -> Option<SocketAddr> {
         self.notifications
-    }
-
-    /// Everything about events.
-    pub fn hub(&self) -> &Hub {
-        self.gateway.hub()
     }
 
     /// Where `/livez`, `/readyz`, `/startupz` and `/metrics` are served.

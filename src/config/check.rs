@@ -1,7 +1,7 @@
 //! Rules between keys: what no single row can say.
 
 use super::mistake::{Mistake, Warning, nearest};
-use super::named::{CallerConfig, CredentialConfig, Webhook};
+use super::named::{CallerConfig, CredentialConfig, Poll, Webhook};
 use super::service::Engine;
 use super::value::Value;
 use super::{BaseUrl, Config};
@@ -100,6 +100,7 @@ impl Findings<'_> {
             cooldown.other <= cooldown.max;
             cache.profile <= cache.hard_ttl;
             cache.balance <= cache.hard_ttl;
+            events.poll_fastest <= events.poll_slowest;
         }
     }
 
@@ -214,6 +215,7 @@ impl Findings<'_> {
             ("scopes", credential.scopes.is_some(), kind == Kind::Wallet),
             ("webhook", credential.webhook != Webhook::Off, kind == Kind::Wallet),
             ("webhook_replace", credential.webhook_replace, kind == Kind::Wallet),
+            ("poll", credential.poll != Poll::Auto, wallet_kind),
             ("webhook_key_file", credential.webhook_key_file.is_some(), kind == Kind::Wallet),
             ("webhook_key_env", credential.webhook_key_env.is_some(), kind == Kind::Wallet),
             (

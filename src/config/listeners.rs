@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::address::BaseUrl;
+use super::choices::{choice_value, choices};
 use super::section::section;
 use super::units::{Percent, Size};
 
@@ -118,6 +119,27 @@ impl Notifications {
         Some(format!("{base}/wallet/{credential}{secret}"))
     }
 }
+choices! {
+    /// Whether QIWI is asked about what only a signature vouches for.
+    pub enum Confirm {
+        /// After the event is in the log: another event tells what QIWI says.
+        After = "after",
+        /// Never.
+        Off = "off",
+    }
+}
+choice_value!(Confirm);
+
+choices! {
+    /// Whose balances are polled.
+    pub enum Balances {
+        /// Those that some stream asks for.
+        Wanted = "wanted",
+        /// Those of every named credential.
+        Always = "always",
+    }
+}
+choice_value!(Balances);
 
 section! {
     /// The event log and its streams.
@@ -141,6 +163,27 @@ section! {
         /// Age at which a stream is ended, so that clients spread over replicas; up to twice as
         /// long, at random.
         stream_age: Duration = Duration::from_secs(1800), Duration::from_millis(100)..=DAY;
+        /// Whether QIWI is asked about the final status of transactions that only a notification's
+        /// signature vouches for.
+        confirm: Confirm = Confirm::After;
+        /// How long it is tried to ask; after that the event stays as it is.
+        confirm_within: Duration = DAY, SECOND..=DAY * 30;
+        /// How long QIWI may say that it does not know a transaction before that contradicts its
+        /// notification: the history shows some late.
+        confirm_absent: Duration = Duration::from_secs(900), Duration::from_millis(100)..=DAY;
+        /// How far back the first reading of a wallet's history reaches; with `0s` it begins with
+        /// what comes.
+        poll_from: Duration = Duration::ZERO, Duration::ZERO..=DAY * 85;
+        /// Shortest pause between two readings of a polled history, after something was found.
+        poll_fastest: Duration = Duration::from_secs(5), Duration::from_millis(20)..=HOUR;
+        /// Longest pause, after nothing was found for a while.
+        poll_slowest: Duration = Duration::from_secs(60), Duration::from_millis(20)..=HOUR;
+        /// Pause between comparisons of a webhook's notifications with the history.
+        reconcile_interval: Duration = Duration::from_secs(600), Duration::from_millis(100)..=DAY;
+        /// Whose balances are polled.
+        balances: Balances = Balances::Wanted;
+        /// Pause between two polls of a wallet's balances.
+        balance_interval: Duration = Duration::from_secs(15), Duration::from_millis(100)..=HOUR;
     }
 }
 

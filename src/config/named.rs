@@ -20,6 +20,19 @@ choices! {
 }
 choice_value!(Webhook);
 
+choices! {
+    /// What the history of a wallet is read for by itself.
+    pub enum Poll {
+        /// As `history` without a webhook; with one, for what its notifications missed.
+        Auto = "auto",
+        /// For its transactions, every few seconds.
+        History = "history",
+        /// For nothing.
+        Off = "off",
+    }
+}
+choice_value!(Poll);
+
 section! {
     /// One credential the gateway holds for its callers. Secrets are named, never written here.
     CredentialConfig in "credentials.<name>" {
@@ -56,6 +69,10 @@ section! {
         webhook_key_env: Option<Variable> = None;
         /// File with the last segment of the notification address, when it has a secret one.
         webhook_path_secret_file: Option<PathBuf> = None;
+        /// What the wallet's history is read for by itself: with `history` its transactions become
+        /// events every few seconds; with `auto` too unless it has a webhook, and then only what the
+        /// notifications missed.
+        poll: Poll = Poll::Auto;
     }
 }
 

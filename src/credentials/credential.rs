@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use super::health::{Health, Status};
 use super::secret::check_token;
 use super::{Fingerprint, Kind, Scopes, Wallet};
-use crate::config::Webhook;
+use crate::config::{Poll, Webhook};
 
 /// A credential as it was when a call began. A reload makes a new one: calls in progress end
 /// with the one they began with.
@@ -29,6 +29,8 @@ pub struct Credential {
     pub merchant_site: Option<Arc<str>>,
     /// How it is told apart.
     pub fingerprint: Fingerprint,
+    /// What the wallet's history is read for by itself.
+    pub poll: Poll,
     /// When it was read.
     pub loaded: SystemTime,
     pub(super) authorization: HeaderValue,

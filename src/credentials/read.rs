@@ -198,6 +198,7 @@ impl Plan {
             scopes: Some(self.config.scopes.unwrap_or(kind.scopes())),
             wallet: self.config.wallet.clone(),
             merchant_site: self.config.merchant_site.as_deref().map(Into::into),
+            poll: self.config.poll,
             fingerprint,
             loaded: SystemTime::now(),
             authorization,

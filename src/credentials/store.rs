@@ -15,7 +15,7 @@ use super::fingerprint::Pepper;
 use super::health::{Health, Status};
 use super::read::Plan;
 use super::secret::Source;
-use crate::config::{Config, Mistake, Mistakes, Webhook};
+use crate::config::{Config, Mistake, Mistakes, Poll, Webhook};
 
 /// A shorter pepper could be found by trying.
 const PEPPER_BYTES_MIN: usize = 16;
@@ -137,6 +137,7 @@ impl Credentials {
             scopes: None,
             wallet: None,
             merchant_site: None,
+            poll: Poll::Off,
             fingerprint,
             loaded: SystemTime::now(),
             authorization,

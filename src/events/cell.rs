@@ -26,6 +26,8 @@ numbered! {
         Interest = 5,
         /// The webhooks of a credential and their keys, sealed.
         Hook = 6,
+        /// How far a reader of the log has come.
+        Progress = 8,
     }
 }
 

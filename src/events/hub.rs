@@ -11,6 +11,7 @@ use super::cursor::Cursors;
 use super::hooks::Hooks;
 use super::id::Owner;
 use super::interest::Interest;
+use super::missed::Missed;
 use super::record::Source;
 use super::store::{Append, EventLog, LogError, Outcome, Tier};
 use crate::config;
@@ -44,11 +45,11 @@ pub struct Hub {
     pub(super) tasks: TaskTracker,
     /// Whose balances are wanted.
     pub interest: Arc<Interest>,
+    missed: Missed,
     /// Ends streams, and what runs in the background.
     pub draining: CancellationToken,
     pub(super) metrics: Arc<Metrics>,
     key: Arc<LedgerKey>,
-    missed: parking_lot::Mutex<std::collections::HashSet<String>>,
 }
 
 /// A value of the configuration that cannot be used.
@@ -101,11 +102,11 @@ impl Hub {
             proxies,
             lists,
             interest: Arc::default(),
+            missed: Missed::default(),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             metrics,
             key,
-            missed: parking_lot::Mutex::default(),
         })
     }
 
@@ -129,9 +130,14 @@ impl Hub {
         let _ = tokio::time::timeout(self.notifications.store_timeout, self.tasks.wait()).await;
     }
 
-    /// Notes that a notification for a credential was not stored.
+    /// Notes that a notification for a named credential could not be stored: the wallet's history
+    /// is compared as soon as the log works again. Cheap, and never waits.
     pub fn missed(&self, credential: &str) {
-        self.missed.lock().insert(credential.to_owned());
+        self.missed.note(credential, now_ms());
+    }
+
+    pub(super) fn gaps(&self) -> &Missed {
+        &self.missed
     }
 
     /// Appends an event and counts what became of it.

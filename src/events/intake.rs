@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::hub::{Hub, now_ms};
 use super::id::{Delivery, EventId};
+use super::inbox;
 use super::ingress::{About, Answer, Posted, Receiver};
 use super::record::{Event, Kind as EventKind, Source, Trust};
 use super::store::{Append, LogError};
@@ -173,6 +174,9 @@ impl Gateway {
                 Err(refusal) => return refusal.into(),
                 Ok(received) => received,
             };
+            if let Some(name) = &credential.name {
+                hub.hooks.heard(name);
+            }
             return match received {
                 Received::Payment(payment) => self.take_payment(&own, *payment, body).await,
                 Received::Doubtful(doubtful) => {
@@ -208,11 +212,17 @@ impl Gateway {
             doubt = ?doubtful.doubt,
             "a notification is signed in a way the documents do not describe; QIWI will be asked"
         );
-        let name = credential.name.as_deref().unwrap_or_default();
-        match super::inbox::put(hub, name, own, &doubtful.txn_id, &doubtful.kind_raw, now_ms())
-            .await
-        {
-            Ok(()) => Taken::Stored,
+        let doubtful = inbox::Doubtful {
+            credential: credential.name.as_deref().unwrap_or_default().to_owned(),
+            wallet: own.clone(),
+            transaction: doubtful.txn_id,
+            r#type: doubtful.kind_raw,
+            received_ms: now_ms(),
+        };
+        match inbox::put(&*hub.log, &hub.cipher, &doubtful).await {
+            Ok(inbox::Taken::Waits | inbox::Taken::Known) => Taken::Stored,
+            // Only whoever holds a signature of QIWI's can fill it; the history tells what is true.
+            Ok(inbox::Taken::Full) => Taken::Later("inbox_full"),
             Err(error) => error.into(),
         }
     }

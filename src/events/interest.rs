@@ -25,6 +25,11 @@ impl Interest {
         Held { interest: Arc::clone(self), owners }
     }
 
+    /// Whether anybody wants any.
+    pub fn any(&self) -> bool {
+        !self.0.lock().is_empty()
+    }
+
     /// Whether anybody wants this one.
     pub fn wants(&self, owner: &Owner) -> bool {
         self.0.lock().contains_key(owner)

@@ -47,10 +47,7 @@ pub fn transaction(
     transaction: types::Transaction,
 ) -> Result<Append, LogError> {
     let status = known_status(&transaction);
-    let id_of = |status| {
-        let (number, kind) = (&transaction.transaction_id, &transaction.type_raw);
-        EventId::transaction(&origin.owner, number, kind, status)
-    };
+    let id_of = |status| id_at(&origin.owner, &transaction, status);
     let mut event =
         Event::new(id_of(status), Kind::Transaction, origin.source, origin.trust, origin.owner);
     event.r#type.clone_from(&transaction.type_raw);
@@ -70,6 +67,15 @@ pub fn transaction(
     });
     let event = sealed(cipher, event, origin, time, payload)?;
     Ok(Append { before, ..Append::new(event) })
+}
+
+/// What the event of a transaction at its present status is known by.
+pub fn transaction_id(owner: &Owner, transaction: &types::Transaction) -> EventId {
+    id_at(owner, transaction, known_status(transaction))
+}
+
+fn id_at(owner: &Owner, transaction: &types::Transaction, status: &str) -> EventId {
+    EventId::transaction(owner, &transaction.transaction_id, &transaction.type_raw, status)
 }
 
 /// The status, as far as the documents name it.
@@ -150,6 +156,16 @@ pub fn sealed(
     };
     event.payload = cipher.seal(&message.encode_to_vec(), event.id.as_bytes())?;
     Ok(event)
+}
+
+/// What a stored event says, without its place in the log.
+///
+/// # Errors
+/// When it was sealed under another key, or was altered.
+pub fn opened(cipher: &Cipher, stored: &Stored) -> Result<pb::Event, LogError> {
+    let message = cipher.open(&stored.event.payload, stored.event.id.as_bytes())?;
+    pb::Event::decode(&*message)
+        .map_err(|_| LogError::Damaged("the payload of an event".to_owned()))
 }
 
 /// What clients are sent of a stored event.

@@ -18,6 +18,7 @@ pub struct EventMetrics {
     duplicates: Counter<u64>,
     conflicts: Counter<u64>,
     alarms: Counter<u64>,
+    readings: Counter<u64>,
     notification: Histogram<f64>,
     head: Gauge<u64>,
     floor: Gauge<u64>,
@@ -76,6 +77,11 @@ impl EventMetrics {
                 names::EVENT_ALARMS,
                 "{alarm}",
                 "What a person must look at, by reason.",
+            ),
+            readings: counter(
+                names::EVENT_READINGS,
+                "{reading}",
+                "Readings of QIWI's history for events, by outcome.",
             ),
             notification: seconds(
                 names::NOTIFICATION_DURATION,
@@ -139,6 +145,11 @@ impl EventMetrics {
     /// A person must look.
     pub fn alarm(&self, reason: &'static str) {
         self.alarms.add(1, &[KeyValue::new(names::REASON, reason)]);
+    }
+
+    /// A wallet's history was read, or could not be.
+    pub fn reading(&self, outcome: &'static str) {
+        self.readings.add(1, &[KeyValue::new(names::OUTCOME, outcome)]);
     }
 
     /// A notification was answered.

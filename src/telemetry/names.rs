@@ -158,6 +158,8 @@ pub const EVENTS_DUPLICATE: &str = "qiwi.events.duplicate";
 pub const EVENTS_CONFLICT: &str = "qiwi.events.conflict";
 /// Counter: what a person must look at.
 pub const EVENT_ALARMS: &str = "qiwi.event.alarms";
+/// Counter: readings of QIWI's history for events.
+pub const EVENT_READINGS: &str = "qiwi.event.readings";
 /// Gauge: the last event of the log.
 pub const EVENTS_HEAD: &str = "qiwi.events.head";
 /// Gauge: the first event of the log.

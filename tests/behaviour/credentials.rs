@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use qiwi_gateway::config::{CallerConfig, CredentialConfig, Variable};
+use qiwi_gateway::config::{CallerConfig, CredentialConfig, Poll, Variable};
 use qiwi_gateway::credentials::{Group, Kind, Wallet};
 use qiwi_gateway::pb::wallet::v1 as pb;
 use tonic::Code;
@@ -153,6 +153,7 @@ async fn from_file(fake: &Fake, file: &Path) -> Gateway {
         kind: Kind::Wallet,
         wallet: Wallet::parse(WALLET),
         token_file: Some(file.to_owned()),
+        poll: Poll::Off,
         ..CredentialConfig::default()
     };
     setup.config.credentials.insert("main".to_owned(), credential);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use qiwi_gateway::events::{EventLog as _, Limit, Retention};
 use qiwi_gateway::state::{EmbeddedLog, Settings};
-use rand::Rng as _;
+use rand::RngExt as _;
 
 use super::letter::*;
 use crate::support::*;

@@ -8,3 +8,5 @@ mod intake;
 pub mod letter;
 /// Webhooks the gateway looks after, as operators and callers see them.
 mod hooks;
+/// What the gateway finds out by itself: confirmations, histories, balances.
+mod poll;

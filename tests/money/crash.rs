@@ -8,6 +8,7 @@ use qiwi_gateway::config;
 use qiwi_gateway::credentials::Wallet;
 use qiwi_gateway::ledger::{Insert, Lease, Record, State};
 use qiwi_gateway::order::Payment as _;
+use qiwi_gateway::events::Retention;
 use qiwi_gateway::state::open;
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -117,7 +118,7 @@ token_env = "TEST_TOKEN"
             path: self.state.clone(),
             ..Default::default()
         };
-        let opened = open::open(&settings).await.unwrap();
+        let opened = open::open(&settings, Retention::DEFAULT).await.unwrap();
         opened.store.health().unwrap();
         let wallet = Wallet::parse(demo::WALLET).unwrap();
         let order = transfer(ID, 10).order(&wallet).unwrap();

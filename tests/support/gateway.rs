@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use qiwi_gateway::config::{BaseUrl, Config, CredentialConfig, Variable};
+use qiwi_gateway::config::{BaseUrl, Config, CredentialConfig, Poll, Variable};
 use qiwi_gateway::credentials::{Kind, Wallet};
 use qiwi_gateway::operations;
 use qiwi_gateway::server::{Server, StartError};
@@ -126,6 +126,8 @@ impl Setup {
             wallet: wallet.and_then(Wallet::parse),
             token_env,
             secret_env,
+            // Tests count what reaches the upstream.
+            poll: Poll::Off,
             ..CredentialConfig::default()
         };
         self.config.credentials.insert(name.to_owned(), credential);

@@ -1,0 +1,147 @@
+//! How often the gateway asks QIWI about a wallet by itself: at most a fifth of what QIWI permits,
+//! so that callers and payments in doubt never wait for it.
+//!
+//! Pacing, cool-downs and breakers of [`crate::upstream`] hold for these calls too; this comes
+//! before them. What QIWI refuses one reader makes all readers of that wallet rest.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::config;
+use crate::error::{Error, reason};
+use crate::events::Owner;
+
+/// History requests a period QIWI permits for one wallet.
+const PERMITTED: u32 = 100;
+/// The part of them that is used here: one in so many.
+const PART: u32 = 5;
+/// How many may come at once; rate and burst together are the part.
+const BURST: u32 = 5;
+/// The rest after a refusal that names no time.
+const REST: Duration = Duration::from_secs(5);
+/// The rest after a token was refused.
+const MENDED: Duration = Duration::from_secs(60);
+/// The longest rest; what QIWI documents is five minutes.
+const REST_MAX: Duration = Duration::from_secs(900);
+
+#[derive(Debug, Clone, Copy)]
+struct Paced {
+    /// When what was asked so far would be paid for at the even rate.
+    paid: Instant,
+    rests_until: Instant,
+}
+
+/// The budgets of all wallets.
+pub(super) struct Budgets {
+    interval: Duration,
+    burst: u32,
+    paced: Mutex<HashMap<Owner, Paced>>,
+}
+
+impl Budgets {
+    pub(super) fn new(limit: &config::Limit) -> Self {
+        let whole = PERMITTED.min(
+            limit
+                .history_per_minute
+                .saturating_add(limit.history_burst)
+                .saturating_add(limit.history_reserve),
+        );
+        let part = (whole / PART / limit.replicas.max(1)).max(2);
+        let burst = BURST.min(part / 2).max(1);
+        let interval = limit.period / part.saturating_sub(burst).max(1);
+        Self { interval, burst, paced: Mutex::default() }
+    }
+
+    /// Takes a turn, or tells when there is one.
+    pub(super) fn try_turn(&self, owner: &Owner) -> Result<(), Duration> {
+        let now = Instant::now();
+        let mut all = self.paced.lock();
+        let paced = all.entry(*owner).or_insert(Paced { paid: now, rests_until: now });
+        if paced.rests_until > now {
+            return Err(paced.rests_until - now);
+        }
+        let ahead = paced.paid.saturating_duration_since(now);
+        let free = self.interval * (self.burst - 1);
+        if ahead > free {
+            return Err(ahead - free);
+        }
+        paced.paid = paced.paid.max(now) + self.interval;
+        Ok(())
+    }
+
+    /// Whether there is no turn now.
+    pub(super) fn is_used_up(&self, owner: &Owner) -> bool {
+        let now = Instant::now();
+        let all = self.paced.lock();
+        all.get(owner).is_some_and(|paced| {
+            let ahead = paced.paid.saturating_duration_since(now);
+            paced.rests_until > now || ahead > self.interval * (self.burst - 1)
+        })
+    }
+
+    /// Waits for a turn.
+    pub(super) async fn turn(&self, owner: &Owner) {
+        while let Err(wait) = self.try_turn(owner) {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Notes what a call failed with: what concerns the whole wallet makes it rest.
+    pub(super) fn failed(&self, owner: &Owner, error: &Error) {
+        let soon = [
+            &reason::RATE_LIMITED_UPSTREAM,
+            &reason::RATE_LIMITED_LOCAL,
+            &reason::UPSTREAM_CIRCUIT_OPEN,
+        ];
+        // Until somebody mends them.
+        let mended = [&reason::TOKEN_REJECTED, &reason::TOKEN_SCOPE_INSUFFICIENT];
+        let is_one_of = |reasons: &[&reason::Reason]| reasons.contains(&error.reason());
+        let rest = match error.delay() {
+            Some(delay) if is_one_of(&soon) || is_one_of(&mended) => delay.min(REST_MAX),
+            None if is_one_of(&soon) => REST,
+            None if is_one_of(&mended) => MENDED,
+            _ => return,
+        };
+        let until = Instant::now() + rest;
+        let mut all = self.paced.lock();
+        let paced = all.entry(*owner).or_insert(Paced { paid: until, rests_until: until });
+        paced.rests_until = paced.rests_until.max(until);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[tokio::test(start_paused = true)]
+    async fn no_minute_holds_more_than_a_fifth() {
+        let budgets = Budgets::new(&Config::default().limit);
+        let (one, other) = (Owner::from_bytes([1; 16]), Owner::from_bytes([2; 16]));
+        let mut taken = Vec::new();
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(300) {
+            budgets.turn(&one).await;
+            taken.push(Instant::now());
+            let minute = taken.iter().filter(|at| at.elapsed() < Duration::from_secs(60)).count();
+            assert!(minute <= 20, "{minute}");
+        }
+        assert!(taken.len() >= 70, "{}", taken.len());
+        assert_eq!(budgets.try_turn(&other), Ok(()), "each wallet has its own");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_makes_the_whole_wallet_rest() {
+        let budgets = Budgets::new(&Config::default().limit);
+        let owner = Owner::from_bytes([1; 16]);
+        let error = Error::new(&reason::RATE_LIMITED_UPSTREAM);
+        budgets.failed(&owner, &error.retry_after(Duration::from_secs(300)));
+        budgets.failed(&owner, &Error::new(&reason::UPSTREAM_TIMEOUT));
+        let begun = Instant::now();
+        budgets.turn(&owner).await;
+        assert!(begun.elapsed() >= Duration::from_secs(300));
+    }
+}
