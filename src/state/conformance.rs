@@ -31,6 +31,7 @@ macro_rules! conformance {
             a_list_passes_many_that_do_not_match
             unsettled_entries_are_found
             age_shortens_and_removes
+            readers_see_whole_changes
         );
     };
     ($place:expr; $($case:ident)*) => {$(
@@ -163,6 +164,40 @@ pub async fn what_is_not_there_cannot_be_replaced(store: Store) {
     assert!(matches!(store.replace(1, record(1)).await, Err(StoreError::Damaged(_))));
     assert_eq!(store.get(&key(1)).await, Ok(None));
     assert_eq!(store.health(), Ok(()));
+}
+
+/// Whoever reads while others write sees entries as they were before or after a change, and a store
+/// that is read and written at once stays whole.
+pub async fn readers_see_whole_changes(store: Store) {
+    const ENTRIES: u64 = 150;
+    let writing = {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for id in 0..ENTRIES {
+                let mut there = add(&store, record(id)).await;
+                for state in [State::Sending, State::Succeeded] {
+                    there.state = state;
+                    match store.replace(there.version, there.clone()).await.unwrap() {
+                        Replace::Done(version) => there.version = version,
+                        Replace::Changed(other) => panic!("{other:?} was changed by nobody"),
+                    }
+                }
+            }
+        })
+    };
+    let mut id = 0;
+    while !writing.is_finished() {
+        id = (id + 1) % ENTRIES;
+        let listed = store.list(&everything(), None, 50).await.unwrap();
+        assert!(listed.records.len() <= 50);
+        for open in store.unsettled(50).await.unwrap() {
+            assert!(open.is_watched());
+        }
+        store.get(&key(id)).await.unwrap();
+    }
+    writing.await.unwrap();
+    assert_eq!(store.health(), Ok(()));
+    assert!(store.unsettled(10).await.unwrap().is_empty());
 }
 
 pub async fn kinds_and_owners_are_apart(store: Store) {

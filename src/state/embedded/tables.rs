@@ -168,12 +168,13 @@ impl<'t> Tables<'t> {
 /// Whether the tables agree with each other, as far as can be seen at a glance, and whether every
 /// unsettled entry can be read.
 fn check(database: &Database) -> Result<(), Fault> {
-    let records = readable(database, RECORDS)?;
+    let moment = database.begin_read()?;
+    let records = moment.open_table(RECORDS)?;
     let count = records.len()?;
-    if readable(database, OWNERS)?.len()? != count || readable(database, DUE)?.len()? != count {
+    if moment.open_table(OWNERS)?.len()? != count || moment.open_table(DUE)?.len()? != count {
         return Err(Fault::damaged("the tables disagree about the number of entries"));
     }
-    for place in readable(database, UNSETTLED)?.iter()? {
+    for place in moment.open_table(UNSETTLED)?.iter()? {
         let record = at_place(&records, place?.0.value())?;
         if !record.is_watched() {
             return Err(Fault::damaged("the tables disagree about an entry's state"));
@@ -185,7 +186,9 @@ fn check(database: &Database) -> Result<(), Fault> {
 /// The entry of a key.
 pub fn get(database: &Database, key: &Key) -> Result<Option<Record>, Fault> {
     let key = keys::of(key);
-    let there = readable(database, RECORDS)?.get(&*key)?;
+    // What is found is good for as long as its table is there.
+    let records = database.begin_read()?.open_table(RECORDS)?;
+    let there = records.get(&*key)?;
     there.map(|there| read(&key, there.value())).transpose()
 }
 
@@ -196,8 +199,9 @@ pub fn list(
     after: Option<&Cursor>,
     limit: usize,
 ) -> Result<Page, Fault> {
-    let records = readable(database, RECORDS)?;
-    let owners = readable(database, OWNERS)?;
+    // Both as of one moment: an entry is in neither or in both.
+    let moment = database.begin_read()?;
+    let (records, owners) = (moment.open_table(RECORDS)?, moment.open_table(OWNERS)?);
     let (start, end) = keys::owner_range(&query.owner, after);
     let mut page = Page { records: Vec::new(), next: None };
     let mut last = None;
@@ -219,16 +223,10 @@ pub fn list(
 
 /// Unsettled entries, newest first.
 pub fn unsettled(database: &Database, limit: usize) -> Result<Vec<Record>, Fault> {
-    let records = readable(database, RECORDS)?;
-    readable(database, UNSETTLED)?
-        .iter()?
-        .take(limit)
-        .map(|place| at_place(&records, place?.0.value()))
-        .collect()
-}
-
-fn readable(database: &Database, name: Name) -> Result<Readable, Fault> {
-    Ok(database.begin_read()?.open_table(name)?)
+    let moment = database.begin_read()?;
+    let (records, unsettled) = (moment.open_table(RECORDS)?, moment.open_table(UNSETTLED)?);
+    let places = unsettled.iter()?.take(limit);
+    places.map(|place| at_place(&records, place?.0.value())).collect()
 }
 
 /// The entry whose key stands behind eight bytes of time.

@@ -58,7 +58,9 @@ fn read(key: &[u8], bytes: &[u8]) -> Result<(CellKey, Cell), Fault> {
 /// The cell of a key.
 pub fn get(database: &Database, key: &CellKey) -> Result<Option<Cell>, Fault> {
     let key = key_bytes(key.kind, &key.name);
-    let there = database.begin_read()?.open_table(CELLS)?.get(&*key)?;
+    // What is found is good for as long as its table is there.
+    let cells = database.begin_read()?.open_table(CELLS)?;
+    let there = cells.get(&*key)?;
     there.map(|row| read(&key, row.value()).map(|(_, cell)| cell)).transpose()
 }
 
