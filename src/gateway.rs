@@ -57,7 +57,7 @@ pub struct Gateway {
     metrics: Arc<Metrics>,
     config: Arc<Config>,
     payments: Payments,
-    hub: Hub,
+    hub: Arc<Hub>,
     /// When the last reading of secrets after a 401 began; held while one runs.
     renewal: tokio::sync::Mutex<Option<Instant>>,
 }
@@ -85,7 +85,7 @@ impl Gateway {
             metrics,
             config,
             payments,
-            hub,
+            hub: Arc::new(hub),
             renewal: tokio::sync::Mutex::default(),
         })
     }
@@ -101,8 +101,16 @@ impl Gateway {
     }
 
     /// Everything about events.
-    pub fn hub(&self) -> &Hub {
+    pub fn hub(&self) -> &Arc<Hub> {
         &self.hub
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn wallets(&self) -> &Wallets {
+        &self.wallets
     }
 
     pub(crate) fn pages(&self) -> &PageTokens {
