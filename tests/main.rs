@@ -90,5 +90,8 @@ mod behaviour {
     mod telemetry;
 }
 
+/// Reading the event log: streams, lists, single events, and the log itself.
+mod events;
+
 /// Money: paid at most once, and told truly, whatever fails.
 mod money;

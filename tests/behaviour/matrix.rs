@@ -235,7 +235,9 @@ fn every_row_agrees_with_the_table_for_every_credential() {
             };
             let answer = row.policy.access.permits(Some(given.kind), Some(scopes));
             let reason = answer.err().map(|denial| match denial {
-                Denial::Scope(_) | Denial::NoneOf(_) | Denial::Information => "TOKEN_SCOPE_INSUFFICIENT",
+                Denial::Scope(_) | Denial::NoneOf(_) | Denial::Information => {
+                    "TOKEN_SCOPE_INSUFFICIENT"
+                }
                 Denial::Kind(_) => "CREDENTIAL_KIND_UNSUITABLE",
             });
             assert_eq!(reason, needs.refuses(given), "{rpc} with {given:?}");

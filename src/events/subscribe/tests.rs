@@ -128,8 +128,7 @@ async fn no_event_comes_at_or_below_a_cursor_and_none_is_left_out() {
             for number in 0..3_000 {
                 append(&hub, number).await;
                 if number % 7 == 0 {
-                    tokio::time::sleep(Duration::from_micros(random(0..800)))
-                        .await;
+                    tokio::time::sleep(Duration::from_micros(random(0..800))).await;
                 }
             }
         })
