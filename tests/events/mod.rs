@@ -112,3 +112,12 @@ async fn to_the_end(
         }
     }
 }
+
+/// The error that ended a stream. Its request id came with the stream's beginning.
+fn ended(status: Option<Status>) -> Told {
+    use tonic_types::StatusExt as _;
+    let mut status = status.expect("an error at the end");
+    let id = status.get_error_details().request_info().unwrap().request_id.parse().unwrap();
+    status.metadata_mut().insert("x-request-id", id);
+    told(&status)
+}

@@ -102,7 +102,7 @@ async fn a_deadline_of_the_caller_bounds_the_stream_and_tells_where_it_was() {
     let latest = from(end_of_log(pb::LogAnchor::Latest));
     let stream = subscribe(&channel, &ask, &latest).await.unwrap();
     let (messages, status) = to_the_end(stream).await;
-    let told = told(&status.unwrap());
+    let told = ended(status);
     assert_eq!((told.code, &*told.reason), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
     assert_eq!(base64(told.info("lastCursor").unwrap()), messages.last().unwrap().cursor);
 }
@@ -115,7 +115,7 @@ async fn an_old_stream_ends_and_goes_on_from_its_last_cursor() {
     let earliest = from(end_of_log(pb::LogAnchor::Earliest));
     let stream = subscribe(&channel, &Ask::with(MAIN), &earliest).await.unwrap();
     let (messages, status) = to_the_end(stream).await;
-    let told = told(&status.unwrap());
+    let told = ended(status);
     assert_eq!((told.code, &*told.reason), (Code::Unavailable, "STREAM_MAX_AGE"));
     let last = messages.last().unwrap();
     assert!(last.events.is_empty());
@@ -175,7 +175,7 @@ async fn stopping_ends_every_stream_with_a_heartbeat_and_loses_nothing() {
     );
     assert!(begun.elapsed() < Duration::from_secs(5), "the grace was not needed");
     for (messages, status) in ended {
-        let told = told(&status.unwrap());
+        let told = ended(status);
         assert_eq!((told.code, &*told.reason), (Code::Unavailable, "GATEWAY_DRAINING"));
         let last = messages.last().expect("a last heartbeat");
         assert_eq!((last.sequence, last.events.len()), (10, 0));
@@ -252,7 +252,7 @@ async fn one_stuck_stream_among_a_hundred_on_one_connection_holds_up_nobody() {
             Err(status) => break status,
         }
     };
-    let told = told(&status);
+    let told = ended(Some(status));
     assert_eq!((told.code, &*told.reason), (Code::ResourceExhausted, "SLOW_CONSUMER"));
     assert_eq!(base64(told.info("lastCursor").unwrap()), reached);
     assert!(sequences.len() < 1000);
