@@ -58,7 +58,7 @@ pub struct Gateway {
     metrics: Arc<Metrics>,
     config: Arc<Config>,
     payments: Payments,
-    hub: Hub,
+    hub: Arc<Hub>,
     /// When the last reading of secrets after a 401 began; held while one runs.
     renewal: tokio::sync::Mutex<Option<Instant>>,
 }
@@ -86,7 +86,7 @@ impl Gateway {
             metrics,
             config,
             payments,
-            hub,
+            hub: Arc::new(hub),
             renewal: tokio::sync::Mutex::default(),
         })
     }
@@ -102,7 +102,7 @@ impl Gateway {
     }
 
     /// Everything about events.
-    pub fn hub(&self) -> &Hub {
+    pub fn hub(&self) -> &Arc<Hub> {
         &self.hub
     }
 
@@ -112,6 +112,10 @@ impl Gateway {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    pub(crate) fn wallets(&self) -> &Wallets {
+        &self.wallets
     }
 
     pub(crate) fn pages(&self) -> &PageTokens {
@@ -532,11 +536,20 @@ impl Gateway {
             if let Some(wallet) = self.known_wallet(credential) {
                 return Ok(wallet);
             }
-            let wallet = Box::pin(owner(self, cx)).await?;
-            self.wallets.learn(credential.fingerprint, wallet.clone());
-            return Ok(wallet);
         }
-        owner(self, cx).await
+        self.asked_wallet(cx).await
+    }
+
+    /// The wallet a call's token belongs to, as the profile tells right now.
+    ///
+    /// # Errors
+    /// As [`Gateway::own_wallet`].
+    pub(crate) async fn asked_wallet(&self, cx: &Context) -> Result<Wallet, Error> {
+        let wallet = Box::pin(owner(self, cx)).await?;
+        if let Some(credential) = &cx.credential {
+            self.wallets.learn(credential.fingerprint, wallet.clone());
+        }
+        Ok(wallet)
     }
 
     /// One call outside the method's own, for what a method needs to know before it can ask.

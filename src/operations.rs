@@ -12,6 +12,7 @@ use std::sync::{Arc, LazyLock};
 use crate::call::Inbound;
 use crate::edge::Outbound;
 use crate::error::{Error, reason};
+use crate::events::rpc as events;
 use crate::gateway::Gateway;
 use crate::method::Method;
 use crate::operation::{Download, Local, Operation};
@@ -159,6 +160,11 @@ fn table() -> Vec<Row> {
         unary::<p2p::CancelBillRequest>(),
         local::<p2p::BuildBillFormLinkRequest>(),
         local::<p2p::DecoratePayUrlRequest>(),
+        // Events
+        (&events::SUBSCRIBE, |gateway, call| Box::pin(gateway.subscribe(call))),
+        (&events::LIST, |gateway, call| Box::pin(gateway.list_events(call))),
+        (&events::GET, |gateway, call| Box::pin(gateway.get_event(call))),
+        (&events::INFO, |gateway, call| Box::pin(gateway.get_log_info(call))),
         // The gateway itself
         local::<admin::GetCredentialRequest>(),
         local::<admin::ListCredentialsRequest>(),

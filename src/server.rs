@@ -231,6 +231,10 @@ impl Server {
         tokio::spawn(
             background.clone().run_until_cancelled_owned(events::poll::run(Arc::clone(&gateway))),
         );
+        let hub = gateway.hub();
+        for feeding in [feed(Arc::clone(hub)), watch_log(Arc::clone(hub))] {
+            tokio::spawn(background.clone().run_until_cancelled_owned(feeding));
+        }
         telemetry::listening("grpc", grpc);
         telemetry::listening("admin", admin.address);
         for service in services() {
@@ -256,11 +260,6 @@ impl Server {
         })
     }
 
-    /// Everything about events.
-    pub fn hub(&self) -> &Hub {
-        self.gateway.hub()
-    }
-
     /// Where gRPC is served.
     pub fn grpc_address(&self) -> SocketAddr {
         self.grpc
@@ -274,6 +273,11 @@ impl Server {
     /// Where `/livez`, `/readyz`, `/startupz` and `/metrics` are served.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin.address
+    }
+
+    /// Everything about events.
+    pub fn hub(&self) -> &Arc<Hub> {
+        self.gateway.hub()
     }
 
     /// Ends in bounded time: says so, keeps accepting for a moment, sends GOAWAY, waits for calls in
@@ -292,9 +296,10 @@ impl Server {
             tracing::info!(event = "draining", "no longer ready; still accepting for a moment");
             // Load balancers learn of it later than we do.
             tokio::time::sleep(config.drain.lame_duck).await;
+            // Streams of events would go on for ever: each ends with a last heartbeat.
+            self.gateway.hub().draining.cancel();
             self.phase.send_replace(Phase::Draining);
             self.ingress.cancel();
-            self.gateway.hub().draining.cancel();
             self.connections.close();
             let calm = tokio::time::timeout(config.drain.grace, self.connections.wait()).await;
             if calm.is_err() {
@@ -462,6 +467,16 @@ async fn ledger_health(
         }
         tokio::time::sleep(LEDGER_EVERY).await;
     }
+}
+
+/// Keeps the newest events ready for those who read.
+fn feed(hub: Arc<Hub>) -> futures_util::future::BoxFuture<'static, ()> {
+    Box::pin(async move { hub.run_feed().await })
+}
+
+/// Looks after the event log.
+fn watch_log(hub: Arc<Hub>) -> futures_util::future::BoxFuture<'static, ()> {
+    Box::pin(async move { hub.watch_log().await })
 }
 
 async fn tidy(gateway: Arc<Gateway>) {

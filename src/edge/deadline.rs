@@ -100,6 +100,17 @@ where
     }
 }
 
+/// When the gateway ends a call that lasts for as long as its caller likes: `None` when the caller
+/// set no deadline.
+pub fn ends(headers: &HeaderMap, arrival: Instant, settings: &config::Deadline) -> Option<Instant> {
+    match timeout_of(headers) {
+        Timeout::Given(asked) => {
+            arrival.checked_add(asked.saturating_sub(reserve(settings, asked)))
+        }
+        Timeout::Absent | Timeout::Malformed => None,
+    }
+}
+
 /// How much earlier than the caller the gateway gives up.
 fn reserve(settings: &config::Deadline, asked: Duration) -> Duration {
     if asked < settings.short {

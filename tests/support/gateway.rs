@@ -180,9 +180,9 @@ impl Gateway {
         self.server.as_ref().and_then(Server::notifications_address).expect("a listener")
     }
 
-    /// Everything about events.
-    pub fn hub(&self) -> &qiwi_gateway::events::hub::Hub {
-        self.server.as_ref().expect("it runs").hub()
+    /// Everything about events, to put some into the log.
+    pub fn hub(&self) -> &std::sync::Arc<qiwi_gateway::events::hub::Hub> {
+        self.server.as_ref().expect("not stopped").hub()
     }
 
     /// A connection of its own.

@@ -6,6 +6,7 @@
 use prost::Message;
 use qiwi_gateway::operations;
 use qiwi_gateway::pb::admin::v1 as admin;
+use qiwi_gateway::pb::events::v1 as events;
 use qiwi_gateway::pb::p2p::v1 as p2p;
 use qiwi_gateway::pb::r#type::v1::Money;
 use qiwi_gateway::pb::wallet::v1 as wallet;
@@ -413,6 +414,21 @@ pub fn all() -> Vec<Sample> {
             },
         ),
         local(
+            "qiwi.events.v1.EventService/Subscribe",
+            // A replay, so that it ends.
+            &events::SubscribeRequest {
+                start: end_of_log(events::LogAnchor::Earliest),
+                until: end_of_log(events::LogAnchor::Latest),
+                ..Default::default()
+            },
+        ),
+        local("qiwi.events.v1.EventService/ListEvents", &events::ListEventsRequest::default()),
+        local(
+            "qiwi.events.v1.EventService/GetEvent",
+            &events::GetEventRequest { event_id: text("1d92048875041f4e0959cc29fe230b3c") },
+        ),
+        local("qiwi.events.v1.EventService/GetLogInfo", &events::GetLogInfoRequest {}),
+        local(
             "qiwi.admin.v1.CredentialService/GetCredential",
             &admin::GetCredentialRequest { name: text("main") },
         ),
@@ -443,6 +459,12 @@ pub fn documented_bill() -> p2p::CreateBillRequest {
             .map(|(name, value)| (text(name), text(value)))
             .into(),
     }
+}
+
+/// An end of the event log as a place.
+pub fn end_of_log(anchor: events::LogAnchor) -> Option<events::LogPosition> {
+    let position = events::log_position::Position::Anchor(anchor.into());
+    Some(events::LogPosition { position: Some(position) })
 }
 
 /// The sample of one RPC.
