@@ -532,10 +532,9 @@ impl Gateway {
     /// `WALLET_UNKNOWN` when the token may not read the profile, else what the profile call failed
     /// with.
     pub(crate) async fn own_wallet(&self, cx: &Context) -> Result<Wallet, Error> {
-        if let Some(credential) = &cx.credential {
-            if let Some(wallet) = self.known_wallet(credential) {
-                return Ok(wallet);
-            }
+        let known = cx.credential.as_ref().and_then(|credential| self.known_wallet(credential));
+        if let Some(wallet) = known {
+            return Ok(wallet);
         }
         self.asked_wallet(cx).await
     }

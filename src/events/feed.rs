@@ -179,7 +179,7 @@ impl Feed {
 
     /// The events after a place as far as the ring has them; `None` where it does not go back so
     /// far.
-    fn from_ring(&self, from: Position, filter: &Filter, take: &Take) -> Option<Batch> {
+    fn ring_after(&self, from: Position, filter: &Filter, take: &Take) -> Option<Batch> {
         let ring = self.ring.read();
         if ring.epoch != Some(from.epoch) {
             return None;
@@ -209,7 +209,7 @@ impl Hub {
         if from.seq >= take.until {
             return Ok(Batch::nothing(from));
         }
-        if let Some(batch) = self.feed.from_ring(from, filter, &take) {
+        if let Some(batch) = self.feed.ring_after(from, filter, &take) {
             return Ok(batch);
         }
         let stopped = |_| LogError::Unavailable("the gateway stops".to_owned());

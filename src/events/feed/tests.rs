@@ -43,7 +43,7 @@ proptest! {
         let from = Position { seq: after, ..Position::start(epoch) };
         let filter = Filter::everything(Visible::All);
         let take = Take { events, bytes, until };
-        match feed.from_ring(from, &filter, &take) {
+        match feed.ring_after(from, &filter, &take) {
             None => {
                 let first = feed.ring.read().entries.front().map_or(last + 1, |of| of.stored.seq);
                 prop_assert!(after + 1 < first, "{} is in the ring", after + 1);
@@ -61,6 +61,6 @@ proptest! {
             }
         }
         let other = Position { epoch: Uuid::from_u128(8), ..from };
-        prop_assert!(feed.from_ring(other, &filter, &take).is_none());
+        prop_assert!(feed.ring_after(other, &filter, &take).is_none());
     }
 }
