@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::Stream;
@@ -34,11 +33,10 @@ use crate::upstream::{Ask, Upstream};
 use crate::wallet::profile;
 use crate::wallets::Wallets;
 
+mod aside;
 mod lookup;
 mod mapping;
 
-/// Most calls that may repair one answer.
-const REPAIRS_MAX: usize = 8;
 /// Pieces of a file that wait for a slow reader.
 const FILE_CHUNKS_WAITING: usize = 4;
 /// Size of the pieces of a file.
@@ -341,27 +339,6 @@ impl Gateway {
         self.encoded(cx, request, response)
     }
 
-    /// Asks again for what an answer left out.
-    async fn repair<O: Operation>(
-        &self,
-        cx: &Context,
-        route: &'static Route,
-        request: &O,
-        wallet: Option<&Wallet>,
-        response: &mut O::Response,
-        deadline: Instant,
-    ) {
-        let missing = request.missing(response);
-        let asked = missing.iter().take(REPAIRS_MAX);
-        let asked = asked.map(|call| self.ask(cx, route, O::POLICY.class, call, wallet, deadline));
-        for body in join_all(asked).await.into_iter().flatten() {
-            // A repair that fails leaves the gap, which the reply can express.
-            if let Ok(part) = self.map(cx, route, request, wallet, &body).await {
-                request.fill(response, part);
-            }
-        }
-    }
-
     /// The reply, as it goes out and as it may be kept.
     fn encoded<O: Operation>(
         &self,
@@ -549,34 +526,6 @@ impl Gateway {
             self.wallets.learn(credential.fingerprint, wallet.clone());
         }
         Ok(wallet)
-    }
-
-    /// One call outside the method's own, for what a method needs to know before it can ask.
-    pub(crate) async fn aside<O: Operation>(
-        &self,
-        cx: &Context,
-        route: &'static Route,
-        request: &O,
-        wallet: Option<&Wallet>,
-    ) -> Result<O::Response, Error> {
-        let asking = Asking { wallet, pages: &self.pages };
-        let question = request.ask(&asking)?;
-        let class = O::POLICY.class;
-        let body = self.ask(cx, route, class, &question, wallet, cx.deadline).await?;
-        self.map(cx, route, request, wallet, &body).await
-    }
-
-    /// As [`Gateway::aside`], with what the answer left out asked for again.
-    pub(crate) async fn aside_whole<O: Operation>(
-        &self,
-        cx: &Context,
-        route: &'static Route,
-        request: &O,
-        wallet: Option<&Wallet>,
-    ) -> Result<O::Response, Error> {
-        let mut response = self.aside(cx, route, request, wallet).await?;
-        self.repair(cx, route, request, wallet, &mut response, cx.deadline).await;
-        Ok(response)
     }
 
     /// Reads the file piece by piece; a slow caller slows the reading down.

@@ -30,6 +30,7 @@ bill_url = "{url}"
 lame_duck = "200ms"
 grace = "{}s"
 [credentials.main]
+poll = "off"
 kind = "wallet"
 wallet = "{WALLET}"
 token_env = "TEST_TOKEN"
