@@ -24,7 +24,7 @@ pub mod wire;
 
 pub use cell::{Cell, CellKey, CellKind, Cells, Put, Value};
 pub use cursor::{CursorError, Cursors, Position};
-pub use dead::DeadLetter;
+pub use dead::{Cause, DeadLetter};
 pub use group::{Claim, Gap, Group, Settled, Token};
 pub use id::{Chain, Delivery, EventId, Owner};
 pub use record::{Event, Kind, Source, Stored, Trust};
