@@ -78,6 +78,20 @@ impl Context {
         }
     }
 
+    /// The same call with the rights of a credential.
+    pub fn with(&self, credential: Arc<Credential>) -> Self {
+        Self {
+            method: self.method,
+            deadline: self.deadline,
+            single_attempt: self.single_attempt,
+            settling: self.settling,
+            caller: self.caller.clone(),
+            credential: Some(credential),
+            share: None,
+            journal: Arc::clone(&self.journal),
+        }
+    }
+
     /// For finding out what became of a payment: on its own time, for as long as that lasts.
     pub fn settling(&self, credential: Option<Arc<Credential>>, deadline: Instant) -> Self {
         Self {

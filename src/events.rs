@@ -11,6 +11,7 @@ pub mod cipher;
 pub mod cursor;
 pub mod dead;
 pub mod encode;
+pub mod filter;
 pub mod group;
 pub mod hooks;
 pub mod hub;
@@ -19,12 +20,16 @@ pub mod ingress;
 pub mod interest;
 pub mod record;
 pub mod store;
+#[cfg(test)]
+pub mod testing;
+pub mod visible;
 pub mod watermark;
 pub mod wire;
 
 pub use cell::{Cell, CellKey, CellKind, Cells, Put, Value};
 pub use cursor::{CursorError, Cursors, Position};
 pub use dead::{Cause, DeadLetter};
+pub use filter::Filter;
 pub use group::{Claim, Gap, Group, Settled, Token};
 pub use id::{Chain, Delivery, EventId, Owner};
 pub use record::{Event, Kind, Source, Stored, Trust};
@@ -32,4 +37,5 @@ pub use store::{
     Append, Durability, EventLog, Info, Limit, LogError, Outcome, ReadError, Retention, Tidied,
     Tier,
 };
+pub use visible::Visible;
 pub use watermark::Watermark;

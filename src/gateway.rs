@@ -585,11 +585,20 @@ impl Gateway {
             if let Some(wallet) = self.known_wallet(credential) {
                 return Ok(wallet);
             }
-            let wallet = Box::pin(owner(self, cx)).await?;
-            self.wallets.learn(credential.fingerprint, wallet.clone());
-            return Ok(wallet);
         }
-        owner(self, cx).await
+        self.asked_wallet(cx).await
+    }
+
+    /// The wallet a call's token belongs to, as the profile tells right now.
+    ///
+    /// # Errors
+    /// As [`Gateway::own_wallet`].
+    pub(crate) async fn asked_wallet(&self, cx: &Context) -> Result<Wallet, Error> {
+        let wallet = Box::pin(owner(self, cx)).await?;
+        if let Some(credential) = &cx.credential {
+            self.wallets.learn(credential.fingerprint, wallet.clone());
+        }
+        Ok(wallet)
     }
 
     /// One call outside the method's own, for what a method needs to know before it can ask.

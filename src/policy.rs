@@ -110,11 +110,19 @@ pub enum Access {
     },
     /// The P2P secret key.
     P2p,
+    /// Events: any credential that stands for a wallet or for bills, or none at all. A wallet token
+    /// needs one of the scopes `HISTORY` and `PAYMENTS`.
+    Events,
 }
 
 impl Access {
     /// Whether a call needs a QIWI credential at all.
     pub const fn needs_credential(self) -> bool {
+        !matches!(self, Self::Open | Self::Admin | Self::Events)
+    }
+
+    /// Whether a credential that is sent means anything.
+    pub const fn takes_credential(self) -> bool {
         !matches!(self, Self::Open | Self::Admin)
     }
 
@@ -133,7 +141,15 @@ impl Access {
             (Self::Wallet { information: true, scopes }, Kind::Information) => {
                 if granted.contains(scopes) { Ok(()) } else { Err(Denial::Scope(scopes)) }
             }
-            (Self::P2pOrWallet { .. } | Self::P2p, Kind::P2p) => Ok(()),
+            (Self::P2pOrWallet { .. } | Self::P2p | Self::Events, Kind::P2p) => Ok(()),
+            (Self::Events, Kind::Wallet | Kind::Information) => {
+                let any = [Scopes::HISTORY, Scopes::PAYMENTS];
+                if any.into_iter().any(|scope| granted.contains(scope)) {
+                    Ok(())
+                } else {
+                    Err(Denial::NoneOf(Scopes::HISTORY.union(Scopes::PAYMENTS)))
+                }
+            }
             (
                 Self::Wallet { information: false, .. } | Self::WalletSecret { .. },
                 Kind::Information,
@@ -148,6 +164,8 @@ impl Access {
 pub enum Denial {
     /// These scopes are needed and not all granted.
     Scope(Scopes),
+    /// One of these scopes is needed and none granted.
+    NoneOf(Scopes),
     /// The information token opens three reads and this is none of them.
     Information,
     /// A credential of this kind opens nothing here.

@@ -162,7 +162,8 @@ impl Identities {
                 return Err(Error::new(&reason::CREDENTIAL_AMBIGUOUS)
                     .field(CREDENTIAL_KEY, "Send this or `authorization`, not both."));
             }
-            _ if !policy.access.needs_credential() => return Ok(None),
+            _ if !policy.access.takes_credential() => return Ok(None),
+            (None, None) if !policy.access.needs_credential() => return Ok(None),
             (None, None) => return Err(Error::new(&reason::CREDENTIAL_MISSING)),
             (Some(name), None) => {
                 let name = name.to_str().unwrap_or_default();
@@ -215,6 +216,8 @@ fn check(access: Access, credential: &Credential) -> Result<(), Error> {
     access.permits(credential.kind, credential.scopes).map_err(|denial| match denial {
         Denial::Scope(needed) => Error::new(&reason::TOKEN_SCOPE_INSUFFICIENT)
             .field(CREDENTIAL_KEY, format!("The method needs the scopes {needed}.")),
+        Denial::NoneOf(any) => Error::new(&reason::TOKEN_SCOPE_INSUFFICIENT)
+            .field(CREDENTIAL_KEY, format!("The method needs one of the scopes {any}.")),
         Denial::Information => Error::new(&reason::TOKEN_SCOPE_INSUFFICIENT).field(
             CREDENTIAL_KEY,
             "The information token opens the profile, the payment list and the balance list only; \
