@@ -26,6 +26,8 @@ pub struct Inbound {
     pub arrival: Instant,
     /// When the gateway gives up by itself; set by the deadline layer.
     pub deadline: Instant,
+    /// When the caller's own deadline ends a stream, a little early; set by the deadline layer.
+    pub until: Option<Instant>,
     /// The caller itself repeats this call, so the gateway tries once.
     pub single_attempt: bool,
     /// Who calls; set by the identity layer.
@@ -87,6 +89,24 @@ impl Context {
             settling: self.settling,
             caller: self.caller.clone(),
             credential: Some(credential),
+            share: None,
+            journal: Arc::clone(&self.journal),
+        }
+    }
+
+    /// The same call as it would be if another caller made it with a credential.
+    pub fn as_caller(
+        &self,
+        caller: Option<Arc<Caller>>,
+        credential: Option<Arc<Credential>>,
+    ) -> Self {
+        Self {
+            method: self.method,
+            deadline: self.deadline,
+            single_attempt: self.single_attempt,
+            settling: self.settling,
+            caller,
+            credential,
             share: None,
             journal: Arc::clone(&self.journal),
         }

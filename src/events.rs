@@ -8,17 +8,21 @@
 
 pub mod cell;
 pub mod cipher;
+pub mod consume;
 pub mod cursor;
 pub mod dead;
 pub mod encode;
 pub mod filter;
 pub mod group;
+pub mod groups;
 pub mod hooks;
 pub mod hub;
 pub mod id;
 pub mod ingress;
 pub mod interest;
+pub mod place;
 pub mod record;
+pub mod seats;
 pub mod store;
 #[cfg(test)]
 pub mod testing;

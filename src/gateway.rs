@@ -57,7 +57,7 @@ pub struct Gateway {
     metrics: Arc<Metrics>,
     config: Arc<Config>,
     payments: Payments,
-    hub: Hub,
+    hub: Arc<Hub>,
     /// When the last reading of secrets after a 401 began; held while one runs.
     renewal: tokio::sync::Mutex<Option<Instant>>,
 }
@@ -85,7 +85,7 @@ impl Gateway {
             metrics,
             config,
             payments,
-            hub,
+            hub: Arc::new(hub),
             renewal: tokio::sync::Mutex::default(),
         })
     }
@@ -101,8 +101,12 @@ impl Gateway {
     }
 
     /// Everything about events.
-    pub fn hub(&self) -> &Hub {
+    pub fn hub(&self) -> &Arc<Hub> {
         &self.hub
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
     }
 
     pub(crate) fn pages(&self) -> &PageTokens {
@@ -197,6 +201,16 @@ impl Gateway {
         &self,
         call: Inbound,
     ) -> Result<(http::HeaderMap, Context, T), Error> {
+        let (headers, cx, mut requests) = self.read_all(call)?;
+        let request = requests.next().await?.ok_or_else(frame::empty)?;
+        Ok((headers, cx, request))
+    }
+
+    /// What a call is about, and its messages.
+    pub(crate) fn read_all<T: prost::Message + Default + 'static>(
+        &self,
+        call: Inbound,
+    ) -> Result<(http::HeaderMap, Context, frame::Requests<T>), Error> {
         let Inbound {
             parts,
             body,
@@ -213,7 +227,7 @@ impl Gateway {
             return Err(unsent(Error::new(&reason::METHOD_UNKNOWN)));
         }
         let size_max = self.config.grpc.message_max.bytes();
-        let request = frame::read(&parts.headers, body, size_max).await?;
+        let requests = frame::requests(&parts.headers, body, size_max)?;
         let settling = false;
         let cx = Context {
             method,
@@ -225,7 +239,7 @@ impl Gateway {
             share,
             journal,
         };
-        Ok((parts.headers, cx, request))
+        Ok((parts.headers, cx, requests))
     }
 
     async fn answer<O: Operation>(

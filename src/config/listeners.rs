@@ -128,6 +128,16 @@ section! {
         /// Age at which a stream is ended, so that clients spread over replicas; up to twice as
         /// long, at random.
         stream_age: Duration = Duration::from_secs(1800), Duration::from_millis(100)..=DAY;
+        /// Consumer groups there may be.
+        groups_max: usize = 1000, 1..=100_000;
+        /// Time a member of a group has to settle a delivery unless it says otherwise.
+        ack_deadline: Duration = Duration::from_secs(30), Duration::from_millis(100)..=HOUR;
+        /// The shortest such time a member may ask for.
+        ack_deadline_min: Duration = Duration::from_secs(10), Duration::from_millis(100)..=HOUR;
+        /// The longest such time a member may ask for.
+        ack_deadline_max: Duration = Duration::from_secs(600), Duration::from_millis(100)..=HOUR;
+        /// How long dead letters are kept.
+        dead_letters_keep: Duration = DAY * 30, SECOND..=DAY * 400;
     }
 }
 

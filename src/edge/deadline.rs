@@ -71,9 +71,14 @@ where
         let default = match call.method.policy.shape {
             Shape::Unary => default,
             Shape::ServerStream => cap,
+            // That is for the beginning; the stream goes on for as long as the caller said.
+            Shape::Bidi => default,
         };
         let asked = match timeout_of(&call.parts.headers) {
-            Timeout::Given(timeout) => Some(timeout.min(cap)),
+            Timeout::Given(timeout) => {
+                call.until = call.arrival.checked_add(timeout - reserve(settings, timeout));
+                Some(timeout.min(cap))
+            }
             Timeout::Absent => None,
             Timeout::Malformed => {
                 self.layer.metrics.deadline_header_malformed();

@@ -187,12 +187,6 @@ impl Group {
         }
     }
 
-    fn remove(&mut self, place: u64) {
-        if self.claims.remove(&place).is_none() {
-            self.redriven.remove(&place);
-        }
-    }
-
     /// Looks at the next event of the log; wants it when it has an owner here. Says no to an event
     /// that is not the next one, and to a wanted one when there is no room.
     pub fn look(&mut self, seq: u64, wanted: Option<Owner>) -> bool {
@@ -275,7 +269,7 @@ impl Group {
     pub fn settle(&mut self, token: Token) -> Settled {
         match self.known(token) {
             Ok(_) => {
-                self.remove(token.seq);
+                self.forget(token.seq);
                 Settled::Done
             }
             Err(settled) => settled,
@@ -293,6 +287,25 @@ impl Group {
     /// The work takes longer.
     pub fn extend(&mut self, token: Token, until_ms: i64) -> Settled {
         self.of_holder(token, |claim| claim.due_ms = claim.due_ms.max(until_ms))
+    }
+
+    /// There is nothing more to do about a place.
+    pub fn forget(&mut self, place: u64) {
+        if self.claims.remove(&place).is_none() {
+            self.redriven.remove(&place);
+        }
+    }
+
+    /// Whether it differs from another state in more than in how far it looked in vain and when it
+    /// was used.
+    pub fn differs(&self, other: &Self) -> bool {
+        self.claims != other.claims
+            || self.redriven != other.redriven
+            || self.redrives != other.redrives
+            || self.paused != other.paused
+            || self.generation != other.generation
+            || self.epoch != other.epoch
+            || self.terms != other.terms
     }
 
     /// What only the last one it was delivered to may do.

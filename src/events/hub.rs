@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::cipher::Cipher;
+use super::consume::Groups;
 use super::cursor::Cursors;
 use super::hooks::Hooks;
 use super::id::Owner;
@@ -44,6 +45,8 @@ pub struct Hub {
     pub(super) tasks: TaskTracker,
     /// Whose balances are wanted.
     pub interest: Arc<Interest>,
+    /// Which consumer groups have members in this process.
+    pub groups: Groups,
     /// Ends streams, and what runs in the background.
     pub draining: CancellationToken,
     pub(super) metrics: Arc<Metrics>,
@@ -100,6 +103,7 @@ impl Hub {
             proxies,
             lists,
             interest: Arc::default(),
+            groups: Groups::default(),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             metrics,

@@ -330,6 +330,7 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
         let arrival = Instant::now();
         let call = Inbound {
             // A client that repeats by itself and a gateway that repeats too would multiply.
+            until: None,
             single_attempt: parts.headers.contains_key("grpc-previous-rpc-attempts"),
             parts,
             body,

@@ -1,0 +1,1 @@
+//! Groups at work over a log in memory.
