@@ -26,8 +26,6 @@ pub struct Inbound {
     pub arrival: Instant,
     /// When the gateway gives up by itself; set by the deadline layer.
     pub deadline: Instant,
-    /// When the caller's own deadline ends a stream, a little early; set by the deadline layer.
-    pub until: Option<Instant>,
     /// The caller itself repeats this call, so the gateway tries once.
     pub single_attempt: bool,
     /// Who calls; set by the identity layer.

@@ -14,6 +14,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tonic::Status;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic_types::{
@@ -70,6 +72,7 @@ struct Facts {
     sent: Option<Sent>,
     attempts: Option<u32>,
     payment: Option<(Box<str>, &'static str)>,
+    cursors: Vec<(&'static str, Vec<u8>)>,
     http_status: Option<u16>,
     upstream_code: Option<Cow<'static, str>>,
     upstream_trace_id: Option<String>,
@@ -90,6 +93,7 @@ impl Error {
             sent: None,
             attempts: None,
             payment: None,
+            cursors: Vec::new(),
             http_status: None,
             upstream_code: None,
             upstream_trace_id: None,
@@ -141,6 +145,13 @@ impl Error {
     #[must_use]
     pub fn payment(mut self, id: &str, state: &'static str) -> Self {
         self.0.payment = Some((id.into(), state));
+        self
+    }
+
+    /// A place in the event log: `key` is `earliestCursor`, `latestCursor` or `lastCursor`.
+    #[must_use]
+    pub fn cursor(mut self, key: &'static str, cursor: impl Into<Vec<u8>>) -> Self {
+        self.0.cursors.push((key, cursor.into()));
         self
     }
 
@@ -275,6 +286,9 @@ impl Error {
         if let Some((id, state)) = &facts.payment {
             tell("paymentId", id);
             tell("paymentState", state);
+        }
+        for (key, cursor) in &facts.cursors {
+            tell(key, &STANDARD.encode(cursor));
         }
         let mut details = ErrorDetails::with_error_info(facts.reason.name, DOMAIN, info);
         details.set_request_info(about.request_id, about.trace_id.unwrap_or(""));

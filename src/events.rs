@@ -4,7 +4,12 @@
 //! written down, [`store`] what a place that keeps them must promise. [`cursor`] is what clients
 //! hold. [`cell`] is what changes beside the log, by compare-and-set: the state of consumer groups
 //! ([`group`]), dead letters ([`dead`]) and the watermarks of reconciliation ([`watermark`]). The
-//! engines are in [`crate::state`]; receiving, trusting and delivering are left to others.
+//! engines are in [`crate::state`].
+//!
+//! Reading: [`visible`] says what a call may see, [`filter`] what it selects of that, [`place`]
+//! where it begins. [`feed`] has the newest events ready for everybody, [`subscribe`] streams
+//! them, [`list`] pages them, and [`rpc`] answers the methods. Receiving and trusting are left to
+//! others.
 
 pub mod cell;
 pub mod cipher;
@@ -12,6 +17,7 @@ pub mod consume;
 pub mod cursor;
 pub mod dead;
 pub mod encode;
+pub mod feed;
 pub mod filter;
 pub mod group;
 pub mod groups;
@@ -20,10 +26,14 @@ pub mod hub;
 pub mod id;
 pub mod ingress;
 pub mod interest;
+pub mod list;
+pub mod outlet;
 pub mod place;
 pub mod record;
+pub mod rpc;
 pub mod seats;
 pub mod store;
+pub mod subscribe;
 #[cfg(test)]
 pub mod testing;
 pub mod visible;

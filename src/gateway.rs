@@ -109,6 +109,10 @@ impl Gateway {
         &self.config
     }
 
+    pub(crate) fn wallets(&self) -> &Wallets {
+        &self.wallets
+    }
+
     pub(crate) fn pages(&self) -> &PageTokens {
         &self.pages
     }

@@ -14,6 +14,7 @@ use crate::edge::Outbound;
 use crate::error::{Error, reason};
 use crate::events::consume::rpc as consume;
 use crate::events::groups::{self, letters};
+use crate::events::rpc as events;
 use crate::gateway::Gateway;
 use crate::method::Method;
 use crate::operation::{Download, Local, Operation};
@@ -163,6 +164,10 @@ fn table() -> Vec<Row> {
         local::<p2p::DecoratePayUrlRequest>(),
         // Events
         (&consume::CONSUME, |gateway, call| Box::pin(gateway.consume(call))),
+        (&events::SUBSCRIBE, |gateway, call| Box::pin(gateway.subscribe(call))),
+        (&events::LIST, |gateway, call| Box::pin(gateway.list_events(call))),
+        (&events::GET, |gateway, call| Box::pin(gateway.get_event(call))),
+        (&events::INFO, |gateway, call| Box::pin(gateway.get_log_info(call))),
         // Consumer groups
         (&groups::CREATE, |gateway, call| Box::pin(gateway.create_group(call))),
         (&groups::GET, |gateway, call| Box::pin(gateway.get_group(call))),

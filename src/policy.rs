@@ -28,6 +28,9 @@ pub struct Policy {
     pub cache: Lifetime,
     /// The reads whose kept answers a success of this method makes wrong.
     pub forgets: &'static [&'static Policy],
+    /// Whether a call lasts for as long as its client likes: deadlines and ages of calls do not end
+    /// it then.
+    pub lasting: bool,
     /// Whether QIWI documents it no longer; served with `upstream.legacy_operations` only.
     pub legacy: bool,
 }
@@ -43,6 +46,7 @@ impl Policy {
         route: None,
         cache: Lifetime::Uncached,
         forgets: &[],
+        lasting: false,
         legacy: false,
     };
 }

@@ -205,6 +205,10 @@ impl Server {
                 .clone()
                 .run_until_cancelled_owned(payments::watch::run(Arc::clone(&gateway))),
         );
+        let hub = gateway.hub();
+        for feeding in [feed(Arc::clone(hub)), watch_log(Arc::clone(hub))] {
+            tokio::spawn(background.clone().run_until_cancelled_owned(feeding));
+        }
         telemetry::listening("grpc", grpc);
         telemetry::listening("admin", admin.address);
         for service in services() {
@@ -227,6 +231,11 @@ impl Server {
         self.admin.address
     }
 
+    /// Everything about events.
+    pub fn hub(&self) -> &Arc<Hub> {
+        self.gateway.hub()
+    }
+
     /// Ends in bounded time: says so, keeps accepting for a moment, sends GOAWAY, waits for calls in
     /// flight, and cuts what is left when the grace is over.
     ///
@@ -243,6 +252,8 @@ impl Server {
             tracing::info!(event = "draining", "no longer ready; still accepting for a moment");
             // Load balancers learn of it later than we do.
             tokio::time::sleep(config.drain.lame_duck).await;
+            // Streams of events would go on for ever: each ends with a last heartbeat.
+            self.gateway.hub().draining.cancel();
             self.phase.send_replace(Phase::Draining);
             self.connections.close();
             let calm = tokio::time::timeout(config.drain.grace, self.connections.wait()).await;
@@ -394,6 +405,16 @@ async fn ledger_health(
         }
         tokio::time::sleep(LEDGER_EVERY).await;
     }
+}
+
+/// Keeps the newest events ready for those who read.
+fn feed(hub: Arc<Hub>) -> futures_util::future::BoxFuture<'static, ()> {
+    Box::pin(async move { hub.run_feed().await })
+}
+
+/// Looks after the event log.
+fn watch_log(hub: Arc<Hub>) -> futures_util::future::BoxFuture<'static, ()> {
+    Box::pin(async move { hub.watch_log().await })
 }
 
 async fn tidy(gateway: Arc<Gateway>) {

@@ -81,6 +81,8 @@ The message is for logs and people; it is English and never holds values of the 
 | `upstreamSent` | `no`: nothing reached QIWI; `yes`: it answered; `unknown`: it may have |
 | `attempts` | how often QIWI was asked |
 | `paymentId`, `paymentState` | the payment an error is about, and where it stands |
+| `earliestCursor`, `latestCursor` | the ends of the event log, in Base64 |
+| `lastCursor` | the cursor of the last message of the stream, in Base64 |
 "
     );
     let chapters = [

@@ -71,14 +71,11 @@ where
         let default = match call.method.policy.shape {
             Shape::Unary => default,
             Shape::ServerStream => cap,
-            // That is for the beginning; the stream goes on for as long as the caller said.
+            // That is for the beginning; the stream ends as `ends` says.
             Shape::Bidi => default,
         };
         let asked = match timeout_of(&call.parts.headers) {
-            Timeout::Given(timeout) => {
-                call.until = call.arrival.checked_add(timeout - reserve(settings, timeout));
-                Some(timeout.min(cap))
-            }
+            Timeout::Given(timeout) => Some(timeout.min(cap)),
             Timeout::Absent => None,
             Timeout::Malformed => {
                 self.layer.metrics.deadline_header_malformed();
@@ -102,6 +99,17 @@ where
             sleep: None,
             journal,
         }
+    }
+}
+
+/// When the gateway ends a call that lasts for as long as its caller likes: `None` when the caller
+/// set no deadline.
+pub fn ends(headers: &HeaderMap, arrival: Instant, settings: &config::Deadline) -> Option<Instant> {
+    match timeout_of(headers) {
+        Timeout::Given(asked) => {
+            arrival.checked_add(asked.saturating_sub(reserve(settings, asked)))
+        }
+        Timeout::Absent | Timeout::Malformed => None,
     }
 }
 

@@ -165,6 +165,15 @@ pub fn encode<T: Message>(message: &T) -> Bytes {
     buffer.freeze()
 }
 
+/// A message that is encoded already, with its prefix.
+pub fn framed(message: &[u8]) -> Bytes {
+    let mut buffer = BytesMut::with_capacity(PREFIX + message.len());
+    buffer.put_u8(0);
+    buffer.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    buffer.put_slice(message);
+    buffer.freeze()
+}
+
 /// Whether a reply goes out compressed: only where the operator wants it and the caller takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {

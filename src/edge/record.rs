@@ -87,7 +87,7 @@ impl<F: Future<Output = Result<Outbound, Error>>> Future for RecordFuture<F> {
         let mut response = match result {
             Ok(response) if summary.method.policy.shape != Shape::Unary => {
                 let (parts, body) = response.into_parts();
-                let body = RecordedBody { body, summary: Some(Box::new(summary)) };
+                let body = RecordedBody { body, summary: Some(Box::new(summary)), held: None };
                 let mut response = http::Response::from_parts(parts, body);
                 let id = response.body().summary.as_ref().map(|s| s.journal.request_id.clone());
                 if let Some(id) = id {
@@ -114,7 +114,7 @@ impl<F: Future<Output = Result<Outbound, Error>>> Future for RecordFuture<F> {
         if summary.journal.is_replayed() {
             headers.insert("x-idempotent-replayed", http::HeaderValue::from_static("1"));
         }
-        Poll::Ready(Ok(response.map(|body| RecordedBody { body, summary: None })))
+        Poll::Ready(Ok(response.map(|body| RecordedBody { body, summary: None, held: None })))
     }
 }
 
@@ -188,6 +188,14 @@ impl Drop for Summary {
 pub struct RecordedBody {
     body: ReplyBody,
     summary: Option<Box<Summary>>,
+    held: Option<Box<dyn Send>>,
+}
+
+impl RecordedBody {
+    /// Holds something until the response is over.
+    pub fn hold(&mut self, held: impl Send + 'static) {
+        self.held = Some(Box::new(held));
+    }
 }
 
 impl Body for RecordedBody {
@@ -245,7 +253,7 @@ pub fn unknown_method(headers: &HeaderMap) -> http::Response<RecordedBody> {
     let status = Error::new(&reason::METHOD_UNKNOWN).to_status(&about);
     let mut response = frame::status(status);
     response.headers_mut().insert("x-request-id", id);
-    response.map(|body| RecordedBody { body, summary: None })
+    response.map(|body| RecordedBody { body, summary: None, held: None })
 }
 
 /// A response of one of tonic's own services, which ends with `ended`: a health watch would
@@ -267,5 +275,6 @@ pub fn unrecorded(
     response.map(|body| RecordedBody {
         body: ReplyBody::Until { body, ended: Some(ended) },
         summary: None,
+        held: None,
     })
 }

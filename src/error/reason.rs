@@ -153,6 +153,22 @@ reasons! {
     PAYMENT_NOT_EXECUTED = Aborted, Refused, "QIWI has not executed the payment.", "The payment was sent without a usable answer, and repeated complete looks into QIWI's history do not show it. Repeat with the same id and `reattempt` to try once more.";
     LEDGER_UNAVAILABLE = Unavailable, Later, "The ledger of payments cannot be used; nothing was sent.", "What keeps payments from happening twice cannot be read or written, so no payment is sent. Reads go on. For `GetPayment` and `ListPayments` it tells nothing about the payment.";
 
+    // The event log and its readers.
+    BAD_CURSOR = InvalidArgument, Fix, "The cursor is none of this gateway's.", "The cursor was altered or cut, or another gateway made it.";
+    CURSOR_EXPIRED = OutOfRange, Fix, "What follows the place is no longer kept.", "Retention took events behind the cursor or time. Start from the earliest event, pass over every `event_id` that was handled before, and look into the history for what is older.";
+    LOG_REWOUND = Aborted, Fix, "The log is not the one the cursor is of.", "The log was created anew, restored or damaged since the cursor was made. Start from the earliest event and pass over every `event_id` that was handled before.";
+    REPLICA_BEHIND = Unavailable, Later, "This replica has not caught up with the cursor.", "Another replica gave the cursor, and this one did not see the log reach it within 3 seconds.";
+    SLOW_CONSUMER = ResourceExhausted, Later, "The client took nothing while events waited.", "The client took no byte of the stream for a minute while events waited for it. Open another stream from the last cursor.";
+    TOO_MANY_STREAMS = ResourceExhausted, Later, "No further event stream can be opened.", "The gateway, or the caller's share of it, has as many event streams open as it may.";
+    STREAM_MAX_AGE = Unavailable, Later, "The stream has reached its age.", "Streams end after 30 to 60 minutes, so that clients spread over the replicas. Open another one from the last cursor at once.";
+    EVENT_LOG_UNAVAILABLE = Unavailable, Later, "The event log cannot be used now.", "The event log cannot be read or written, or holds an event that cannot be opened. Nothing was changed.";
+    EVENT_NOT_FOUND = NotFound, Refused, "There is no such event that the call may see.", "The log does not have the event, has it no longer, or the call may not see it.";
+    GROUP_NOT_FOUND = NotFound, Refused, "There is no such group that the caller may see.", "No group has this id, it was deleted, or it belongs to another caller.";
+    GROUP_MISMATCH = FailedPrecondition, Fix, "The group has other terms.", "The group exists and has other terms than the request gives, or selects by another credential.";
+    GROUP_ALREADY_EXISTS = AlreadyExists, Fix, "The id belongs to a group that differs.", "A group with this id exists and has other terms, or belongs to another caller.";
+    TOO_MANY_GROUPS = FailedPrecondition, Refused, "No further group may be created.", "There are as many groups as the gateway keeps. Delete one that is not used.";
+    DEAD_LETTERS_PRESENT = FailedPrecondition, Fix, "The group has dead letters.", "A group with dead letters is deleted only when the request says that they may go, too.";
+
     // Pacing.
     RATE_LIMITED_UPSTREAM = ResourceExhausted, Later, "QIWI answered that there are too many requests.", "QIWI answered 423 or 429, or did so a moment ago and the wallet cools down.";
     RATE_LIMITED_LOCAL = ResourceExhausted, Later, "The gateway paces calls so that QIWI does not block the wallet.", "The wallet's share of requests is used up. Nothing was sent.";

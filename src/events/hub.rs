@@ -9,10 +9,12 @@ use tokio_util::task::TaskTracker;
 use super::cipher::Cipher;
 use super::consume::Groups;
 use super::cursor::Cursors;
+use super::feed::Feed;
 use super::hooks::Hooks;
 use super::id::Owner;
 use super::interest::Interest;
 use super::record::Source;
+use super::seats::Seats;
 use super::store::{Append, EventLog, LogError, Outcome, Tier};
 use crate::config;
 use crate::credentials::{Credential, Wallet};
@@ -43,6 +45,10 @@ pub struct Hub {
     pub(super) lists: TrustedLists,
     /// Work that outlives whoever asked for it.
     pub(super) tasks: TaskTracker,
+    /// The newest events, ready to be sent.
+    pub feed: Feed,
+    /// How many streams there may be.
+    pub seats: Seats,
     /// Whose balances are wanted.
     pub interest: Arc<Interest>,
     /// Which consumer groups have members in this process.
@@ -97,6 +103,8 @@ impl Hub {
             cursors: Cursors::new(&[key.derived("cursors")], uuid::Uuid::nil()),
             hooks: Hooks::default(),
             log,
+            feed: Feed::new(settings.readers_max),
+            seats: Seats::new(settings.streams_max),
             settings,
             notifications,
             sources,

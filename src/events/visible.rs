@@ -8,6 +8,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::hub::Hub;
 use super::id::Owner;
@@ -124,13 +127,24 @@ impl Visible {
     }
 }
 
+/// A credential, and whom it stood for when the call began.
+#[derive(Debug, Clone)]
+pub struct Rest {
+    /// The credential.
+    pub credential: Arc<Credential>,
+    /// Its wallet, where it has one.
+    pub wallet: Option<Wallet>,
+    /// What events call whoever it stands for.
+    pub owner: Owner,
+}
+
 /// What a call may see, and on which of the gateway's credentials that rests.
 #[derive(Debug, Clone)]
 pub struct Sight {
     /// What it may see.
     pub visible: Visible,
-    /// The credentials, each with whom it stood for.
-    pub rests_on: Vec<(Arc<Credential>, Owner)>,
+    /// The credentials it rests on. Empty where everything may be seen.
+    pub rests_on: Vec<Rest>,
     /// Whether it is the profile that proved it: a token was passed through.
     pub proven: bool,
 }
@@ -150,20 +164,19 @@ impl Gateway {
     /// # Errors
     /// As [`Gateway::visible`].
     pub async fn sight(&self, cx: &Context) -> Result<Sight, Error> {
-        let hub = self.hub();
-        let resting = |credential: &Arc<Credential>, owner, proven| Sight {
-            visible: Visible::of([(owner, Rights::of(credential))]),
-            rests_on: vec![(Arc::clone(credential), owner)],
+        let resting = |rest: Rest, proven| Sight {
+            visible: Visible::of([(rest.owner, Rights::of(&rest.credential))]),
+            rests_on: vec![rest],
             proven,
         };
         match (&cx.credential, &cx.caller) {
             (Some(credential), _) if credential.name.is_none() => {
                 let wallet = self.proven_wallet(cx).await?;
-                Ok(resting(credential, hub.owner(&wallet), true))
+                let owner = self.hub().owner(&wallet);
+                let credential = Arc::clone(credential);
+                Ok(resting(Rest { credential, wallet: Some(wallet), owner }, true))
             }
-            (Some(credential), _) => {
-                Ok(resting(credential, self.owner_of(cx, credential).await?, false))
-            }
+            (Some(credential), _) => Ok(resting(self.rest(cx, credential).await?, false)),
             (None, None) => {
                 Ok(Sight { visible: Visible::All, rests_on: Vec::new(), proven: false })
             }
@@ -174,21 +187,21 @@ impl Gateway {
                 };
                 let mut rests_on = Vec::new();
                 for credential in self.credentials().list().into_iter().filter(may_use) {
-                    match self.owner_of(cx, &credential).await {
-                        Ok(owner) => rests_on.push((credential, owner)),
+                    match self.rest(cx, &credential).await {
+                        Ok(rest) => rests_on.push(rest),
                         // Nothing comes in for a wallet that nobody can name.
                         Err(error) if *error.reason() == reason::WALLET_UNKNOWN => {}
                         Err(error) => return Err(error),
                     }
                 }
-                let owners = rests_on.iter().map(|(of, owner)| (*owner, Rights::of(of)));
+                let owners = rests_on.iter().map(|of| (of.owner, Rights::of(&of.credential)));
                 Ok(Sight { visible: Visible::of(owners), rests_on, proven: false })
             }
         }
     }
 
     /// Whom a credential of the gateway's stands for.
-    async fn owner_of(&self, cx: &Context, credential: &Arc<Credential>) -> Result<Owner, Error> {
+    async fn rest(&self, cx: &Context, credential: &Arc<Credential>) -> Result<Rest, Error> {
         let is_wallets = credential.kind != Some(credentials::Kind::P2p);
         let wallet = match &credential.wallet {
             Some(wallet) => Some(wallet.clone()),
@@ -198,7 +211,8 @@ impl Gateway {
             }
             None => None,
         };
-        Ok(self.hub().owner_of(credential, wallet.as_ref()))
+        let owner = self.hub().owner_of(credential, wallet.as_ref());
+        Ok(Rest { credential: Arc::clone(credential), wallet, owner })
     }
 
     /// The wallet of a token passed through, as its profile tells right now.
@@ -214,6 +228,55 @@ impl Gateway {
             };
             error.sent(Sent::No)
         })
+    }
+}
+
+/// How often a stream makes sure that what it rests on is still there.
+const CHECK: Duration = Duration::from_secs(10);
+/// How often a token passed through has to prove its wallet again.
+const PROOF: Duration = Duration::from_secs(300);
+/// How long that may take.
+const PROOF_MAX: Duration = Duration::from_secs(15);
+
+impl Gateway {
+    /// Resolves when a right is withdrawn that a stream rests on.
+    pub(crate) async fn withdrawn(&self, cx: &Context, sight: &Sight) -> Error {
+        let denied = |detail| Error::new(&reason::CALLER_NOT_ALLOWED).log(detail);
+        let mut proof_at = Instant::now() + PROOF;
+        loop {
+            tokio::time::sleep(CHECK).await;
+            if !sight.proven {
+                if sight.rests_on.iter().any(|rest| !self.still_stands(rest)) {
+                    return denied("a credential the stream rests on is gone");
+                }
+            } else if Instant::now() >= proof_at {
+                proof_at = Instant::now() + PROOF;
+                if !self.still_proven(cx, sight).await {
+                    return denied("the profile no longer proves the wallet of the token");
+                }
+            }
+        }
+    }
+
+    fn still_stands(&self, rest: &Rest) -> bool {
+        let now = rest.credential.name.as_deref().and_then(|name| self.credentials().named(name));
+        now.is_some_and(|now| {
+            now.wallet == rest.credential.wallet && Rights::of(&now) == Rights::of(&rest.credential)
+        })
+    }
+
+    /// A profile that cannot be asked for a while withdraws nothing.
+    async fn still_proven(&self, cx: &Context, sight: &Sight) -> bool {
+        let Some(rest) = sight.rests_on.first() else { return true };
+        let mut asking = cx.with(Arc::clone(&rest.credential));
+        asking.deadline = Instant::now() + PROOF_MAX;
+        match self.proven_wallet(&asking).await {
+            Ok(wallet) => Some(wallet) == rest.wallet,
+            Err(error) => {
+                let no = [&reason::TOKEN_REJECTED, &reason::TOKEN_SCOPE_INSUFFICIENT];
+                !no.contains(&error.reason())
+            }
+        }
     }
 }
 

@@ -146,6 +146,7 @@ async fn run(stream: TcpStream, inner: Inner, config: &Config) -> &'static str {
         },
     }
     let in_flight = Arc::new(AtomicUsize::new(0));
+    let lasting = Arc::new(AtomicUsize::new(0));
     let service = ConnectionService {
         shared: Arc::new(ServiceShared {
             stack: Mutex::new(inner.stack),
@@ -155,6 +156,7 @@ async fn run(stream: TcpStream, inner: Inner, config: &Config) -> &'static str {
             phases: phases.clone(),
         }),
         in_flight: Arc::clone(&in_flight),
+        lasting: Arc::clone(&lasting),
     };
     let grpc = &config.grpc;
     let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -176,7 +178,9 @@ async fn run(stream: TcpStream, inner: Inner, config: &Config) -> &'static str {
     let share =
         grpc.connection_age_jitter_percent.fraction() * (crate::upstream::jitter() * 2.0 - 1.0);
     let old_at = start + grpc.connection_age.mul_f64(1.0 + share);
-    let cut_at = old_at + config.deadline.read_max.max(config.deadline.money_max) + AGE_SLACK;
+    let mut cut_at = old_at + config.deadline.read_max.max(config.deadline.money_max) + AGE_SLACK;
+    // Streams of events have an age of their own, at which they end with a last heartbeat.
+    let cut_streams_at = old_at + config.events.stream_age * 2 + AGE_SLACK;
     let look = (grpc.connection_idle / 4).max(LOOK);
     let mut idle_since = start;
     let mut ending: Option<&'static str> = None;
@@ -198,7 +202,11 @@ async fn run(stream: TcpStream, inner: Inner, config: &Config) -> &'static str {
             () = tokio::time::sleep_until(wake) => {
                 let now = Instant::now();
                 if ending.is_some() {
-                    return "overdue";
+                    if lasting.load(Ordering::Relaxed) == 0 || now >= cut_streams_at {
+                        return "overdue";
+                    }
+                    cut_at = now + look;
+                    continue;
                 }
                 if in_flight.load(Ordering::Relaxed) > 0 {
                     idle_since = now;
@@ -257,6 +265,8 @@ struct ServiceShared {
 struct ConnectionService {
     shared: Arc<ServiceShared>,
     in_flight: Arc<AtomicUsize>,
+    /// Those that last for as long as the client likes.
+    lasting: Arc<AtomicUsize>,
 }
 
 pin_project_lite::pin_project! {
@@ -266,7 +276,7 @@ pin_project_lite::pin_project! {
         Method {
             #[pin]
             inner: <Stack as Service<Inbound>>::Future,
-            counted: Counted,
+            counted: Option<(Counted, Option<Counted>)>,
         },
         Tonic {
             inner: TonicFuture,
@@ -282,6 +292,13 @@ pin_project_lite::pin_project! {
 /// Counts a call of this connection.
 struct Counted(Arc<AtomicUsize>);
 
+impl Counted {
+    fn new(calls: &Arc<AtomicUsize>) -> Self {
+        calls.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(calls))
+    }
+}
+
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
@@ -296,7 +313,11 @@ impl Future for CallFuture {
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Self::Output> {
         match self.project() {
-            CallState::Method { inner, .. } => inner.poll(cx),
+            CallState::Method { inner, counted } => inner.poll(cx).map_ok(|mut response| {
+                // A stream is under way until its last message.
+                response.body_mut().hold(counted.take());
+                response
+            }),
             CallState::Tonic { inner, phases, .. } => inner.as_mut().poll(cx).map_ok(|response| {
                 let mut phases = phases.clone();
                 record::unrecorded(response, async move {
@@ -317,8 +338,7 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
     type Future = CallFuture;
 
     fn call(&self, request: Request<Incoming>) -> CallFuture {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let counted = Counted(Arc::clone(&self.in_flight));
+        let counted = Counted::new(&self.in_flight);
         let shared = &self.shared;
         let Some(method) = operations::find(request.uri().path()) else {
             return self.other(request, counted);
@@ -330,7 +350,6 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
         let arrival = Instant::now();
         let call = Inbound {
             // A client that repeats by itself and a gateway that repeats too would multiply.
-            until: None,
             single_attempt: parts.headers.contains_key("grpc-previous-rpc-attempts"),
             parts,
             body,
@@ -342,7 +361,9 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
             share: None,
             journal,
         };
-        CallFuture::Method { inner: shared.stack.lock().call(call), counted }
+        let lasting = method.policy.lasting.then(|| Counted::new(&self.lasting));
+        let inner = shared.stack.lock().call(call);
+        CallFuture::Method { inner, counted: Some((counted, lasting)) }
     }
 }
 

@@ -30,6 +30,8 @@ enum Needs {
     WalletOrP2p(u8),
     /// The P2P secret key and no other.
     P2p,
+    /// A token with one of `HISTORY` and `PAYMENTS`, the P2P secret key, or nothing.
+    Events,
 }
 use Needs::*;
 
@@ -88,6 +90,10 @@ const EXPECTED: &[(&str, Needs)] = &[
     ("qiwi.p2p.v1.BillService/CancelBill", P2p),
     ("qiwi.p2p.v1.BillService/BuildBillFormLink", Nothing),
     ("qiwi.p2p.v1.BillService/DecoratePayUrl", Nothing),
+    ("qiwi.events.v1.EventService/Subscribe", Events),
+    ("qiwi.events.v1.EventService/ListEvents", Events),
+    ("qiwi.events.v1.EventService/GetEvent", Events),
+    ("qiwi.events.v1.EventService/GetLogInfo", Events),
     ("qiwi.admin.v1.CredentialService/GetCredential", Nothing),
     ("qiwi.admin.v1.CredentialService/ListCredentials", Nothing),
 ];
@@ -130,6 +136,8 @@ impl Needs {
             (Wallet(needed) | WalletOrInformation(needed) | WalletOrP2p(needed), Kind::Wallet) => {
                 (given.scopes & needed != needed).then_some(scope)
             }
+            (Events, Kind::Wallet) => (given.scopes & (HISTORY | PAYMENTS) == 0).then_some(scope),
+            (Events, Kind::Information | Kind::P2p) => None,
             (WalletOrInformation(_), Kind::Information) => None,
             (Wallet(_), Kind::Information) => Some(scope),
             (WalletOrP2p(_) | P2p, Kind::P2p) => None,
@@ -227,7 +235,9 @@ fn every_row_agrees_with_the_table_for_every_credential() {
             };
             let answer = row.policy.access.permits(Some(given.kind), Some(scopes));
             let reason = answer.err().map(|denial| match denial {
-                Denial::Scope(_) | Denial::Information => "TOKEN_SCOPE_INSUFFICIENT",
+                Denial::Scope(_) | Denial::NoneOf(_) | Denial::Information => {
+                    "TOKEN_SCOPE_INSUFFICIENT"
+                }
                 Denial::Kind(_) => "CREDENTIAL_KIND_UNSUITABLE",
             });
             assert_eq!(reason, needs.refuses(given), "{rpc} with {given:?}");
@@ -240,7 +250,7 @@ fn every_row_agrees_with_the_table_for_every_credential() {
 #[test]
 fn the_information_token_opens_exactly_profile_payment_list_and_balance_list() {
     let given = Given { kind: Kind::Information, scopes: 0 };
-    let of_wallets = |needs: Needs| !matches!(needs, Nothing);
+    let of_wallets = |needs: Needs| !matches!(needs, Nothing | Events);
     let opened: Vec<_> = EXPECTED
         .iter()
         .filter(|(_, needs)| of_wallets(*needs) && needs.refuses(given).is_none())

@@ -357,6 +357,21 @@ pub fn all() -> Vec<Sample> {
             },
         ),
         local(
+            "qiwi.events.v1.EventService/Subscribe",
+            // A replay, so that it ends.
+            &events::SubscribeRequest {
+                start: end_of_log(events::LogAnchor::Earliest),
+                until: end_of_log(events::LogAnchor::Latest),
+                ..Default::default()
+            },
+        ),
+        local("qiwi.events.v1.EventService/ListEvents", &events::ListEventsRequest::default()),
+        local(
+            "qiwi.events.v1.EventService/GetEvent",
+            &events::GetEventRequest { event_id: text("1d92048875041f4e0959cc29fe230b3c") },
+        ),
+        local("qiwi.events.v1.EventService/GetLogInfo", &events::GetLogInfoRequest {}),
+        local(
             "qiwi.admin.v1.CredentialService/GetCredential",
             &admin::GetCredentialRequest { name: text("main") },
         ),

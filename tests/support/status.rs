@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// `ErrorInfo.metadata` keys a caller may meet.
-const METADATA_KEYS: [&str; 9] = [
+const METADATA_KEYS: [&str; 12] = [
     "api",
     "operation",
     "httpStatus",
@@ -20,6 +20,9 @@ const METADATA_KEYS: [&str; 9] = [
     "paymentState",
     "upstreamSent",
     "attempts",
+    "earliestCursor",
+    "latestCursor",
+    "lastCursor",
 ];
 /// Clients limit trailers; details above this would be lost on the way.
 const DETAILS_BYTES_MAX: usize = 4096;

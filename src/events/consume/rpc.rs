@@ -11,18 +11,19 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::body::{Body, Taken};
-use super::member::{Member, Progress, WAITING_MAX};
+use super::member::{Member, Output, Progress, WAITING_MAX};
 use super::runtime::{Command, Joined};
 use super::talk::{self, Opening};
 use super::terms::{self, Terms};
 use crate::call::{Context, Inbound};
 use crate::edge::frame::{self, Requests};
-use crate::edge::{Outbound, record};
+use crate::edge::{Outbound, deadline, record};
 use crate::error::{Error, reason};
 use crate::events::filter::Filter;
 use crate::events::group::Group;
 use crate::events::hub::Hub;
 pub(super) use crate::events::place::unavailable;
+use crate::events::rpc::Open;
 use crate::events::visible::Sight;
 use crate::events::wire;
 use crate::gateway::Gateway;
@@ -36,6 +37,7 @@ pub static CONSUME: Policy = Policy {
     shape: Shape::Bidi,
     class: Class::Once,
     access: Access::Events,
+    lasting: true,
     ..Policy::BASE
 };
 
@@ -47,27 +49,21 @@ struct Entry {
 }
 
 impl Gateway {
-    /// Waits until a right is withdrawn that a stream rests on.
-    async fn withdrawn(&self, _cx: &Context, _sight: Sight) -> Error {
-        std::future::pending().await
-    }
-
     /// Joins a group and streams its events.
     ///
     /// # Errors
     /// As the contract says; what goes wrong later ends the stream with a status.
     pub async fn consume(self: Arc<Self>, call: Inbound) -> Result<Outbound, Error> {
-        let until = call.until;
+        let ends_at = deadline::ends(&call.parts.headers, call.arrival, &self.config().deadline);
         let (headers, mut cx, mut requests) = self.read_all::<pb::ConsumeRequest>(call)?;
-        // The place among the caller's own calls is for calls that end.
-        drop(cx.share.take());
+        let hub = Arc::clone(self.hub());
+        let seat = self.seat(&cx)?;
         let open = match requests.next().await? {
             Some(pb::ConsumeRequest {
                 request: Some(pb::consume_request::Request::Open(open)),
             }) => open,
             _ => return Err(Error::invalid("open", "Send it as the first request.")),
         };
-        let hub = Arc::clone(self.hub());
         let Opening { limits, heartbeat } = talk::opening(&open, &hub)?;
         let sight = self.sight(&cx).await?;
         let entry = self.enter(&cx, &hub, &open, &sight).await?;
@@ -123,16 +119,17 @@ impl Gateway {
         };
         let compression = self.compression(&headers);
         // Balances are polled while the filter of some stream names them.
-        let interest = entry.filter.balances_of().map(|owners| hub.interest.hold(owners));
+        let interest = hub.interest.hold(self.balances(&entry.filter));
+        // A stream has a place of its own, and takes none from the calls.
+        cx.share = None;
         tokio::spawn(async move {
-            let _interest = interest;
-            let stops = Stops { hub: &hub, until, taken, waiting };
+            let held = (interest, Open::new(seat, Arc::clone(&hub), cx.method.name()));
             let talking = talk::talk(&hub, &open.group_id, id, limits, &mut requests, &commands);
             let error = tokio::select! {
                 biased;
                 () = left.cancelled() => None,
-                error = stops.stop() => Some(error),
-                error = self.withdrawn(&cx, sight) => Some(error),
+                error = self.ending(&cx, &sight, ends_at) => Some(error),
+                error = stalled(&hub, &taken, &waiting) => Some(error),
                 said = talking => said.err(),
             };
             if let Some(error) = error {
@@ -142,6 +139,7 @@ impl Gateway {
             drop(end);
             // A runtime that is gone knows no members.
             let _ = commands.send(Command::Leave(id)).await;
+            drop(held);
             drain(requests, &left).await;
         });
         Ok(frame::stream(compression, body.stream()))
@@ -221,53 +219,21 @@ async fn drain(mut requests: Requests<pb::ConsumeRequest>, left: &CancellationTo
     }
 }
 
-/// What ends a stream of itself.
-struct Stops<'a> {
-    hub: &'a Hub,
-    /// The caller's own deadline.
-    until: Option<Instant>,
-    taken: Taken,
-    waiting: mpsc::WeakSender<super::member::Output>,
-}
-
-impl Stops<'_> {
-    async fn stop(&self) -> Error {
-        let age = self.hub.settings.stream_age;
-        let age = age + age.mul_f64(crate::upstream::jitter());
-        let over = async {
-            match self.until {
-                Some(until) => tokio::time::sleep_until(until).await,
-                None => std::future::pending().await,
-            }
-        };
-        let reason = tokio::select! {
-            biased;
-            () = self.hub.draining.cancelled() => &reason::GATEWAY_DRAINING,
-            () = over => &reason::DEADLINE_EXCEEDED,
-            () = tokio::time::sleep(age) => &reason::STREAM_MAX_AGE,
-            () = self.stalled() => {
-                let what = "Take what the stream sends.";
-                return Error::new(&reason::SLOW_CONSUMER).quota("gateway:stream", what);
-            }
-        };
-        Error::new(reason)
-    }
-
-    /// The client takes nothing although something waits.
-    async fn stalled(&self) {
-        let stalled = self.hub.settings.stalled;
-        let mut seen = (self.taken.last(), Instant::now());
-        loop {
-            tokio::time::sleep((stalled / 4).max(Duration::from_millis(10))).await;
-            let Some(out) = self.waiting.upgrade() else { return std::future::pending().await };
-            let is_waiting = out.capacity() < out.max_capacity();
-            drop(out);
-            let last = self.taken.last();
-            if !is_waiting || last != seen.0 {
-                seen = (last, Instant::now());
-            } else if seen.1.elapsed() >= stalled {
-                return;
-            }
+/// Resolves when the client has taken nothing for too long although something waits.
+async fn stalled(hub: &Hub, taken: &Taken, waiting: &mpsc::WeakSender<Output>) -> Error {
+    let stalled = hub.settings.stalled;
+    let mut seen = (taken.last(), Instant::now());
+    loop {
+        tokio::time::sleep((stalled / 4).max(Duration::from_millis(10))).await;
+        let Some(out) = waiting.upgrade() else { return std::future::pending().await };
+        let is_waiting = out.capacity() < out.max_capacity();
+        drop(out);
+        let last = taken.last();
+        if !is_waiting || last != seen.0 {
+            seen = (last, Instant::now());
+        } else if seen.1.elapsed() >= stalled {
+            let what = "Take what the stream sends.";
+            return Error::new(&reason::SLOW_CONSUMER).quota("gateway:stream", what);
         }
     }
 }
