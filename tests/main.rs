@@ -90,5 +90,9 @@ mod behaviour {
     mod telemetry;
 }
 
+/// Consumer groups: each event acknowledged by somebody, whoever fails.
+#[path = "events/groups.rs"]
+mod groups;
+
 /// Money: paid at most once, and told truly, whatever fails.
 mod money;

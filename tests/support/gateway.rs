@@ -163,6 +163,11 @@ impl Gateway {
         self.address
     }
 
+    /// Everything about events, to put some into the log.
+    pub fn hub(&self) -> &std::sync::Arc<qiwi_gateway::events::hub::Hub> {
+        self.server.as_ref().expect("not stopped").hub()
+    }
+
     /// A connection of its own.
     pub async fn channel(&self) -> Channel {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).unwrap();
