@@ -11,6 +11,7 @@ use qiwi_gateway::pb::p2p::v1::Bill;
 use tokio::sync::mpsc;
 use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
+use tonic_types::StatusExt as _;
 
 use pb::DeliveryOutcome::{AlreadyDone, Ok as Done};
 use pb::consume_request::Request as Say;
@@ -133,6 +134,13 @@ impl Member {
         let count = delivery_tokens.len();
         self.settle(Say::Ack(pb::ConsumeAck { delivery_tokens }), count).await
     }
+}
+
+/// The end of a stream, decoded. It has its details in the trailers, without headers.
+fn told_at_end(mut status: Status) -> Told {
+    let id = status.get_error_details().request_info().unwrap().request_id.clone();
+    status.metadata_mut().insert("x-request-id", id.parse().unwrap());
+    told(&status)
 }
 
 fn bills(deliveries: &[pb::Delivery]) -> Vec<String> {
@@ -291,7 +299,7 @@ async fn poison_blocks_its_wallet_only_and_comes_back_as_a_dead_letter() {
             Err(status) => break status,
         }
     };
-    assert_eq!(told(&ended).reason, "GROUP_NOT_FOUND");
+    assert_eq!(told_at_end(ended).reason, "GROUP_NOT_FOUND");
     assert!(!member.heartbeats.is_empty(), "a last word before the end");
     let gone = admin.delete_group(discard).await.unwrap_err();
     assert_eq!(told(&gone).reason, "GROUP_NOT_FOUND");
@@ -354,13 +362,11 @@ async fn groups_are_paused_moved_and_joined_on_their_terms_only() {
     let twice = pb::ConsumeRequest { request: Some(Say::Open(open(None))) };
     member.say.send(twice).await.unwrap();
     let ended = member.next(LONG).await.err().unwrap();
-    assert_eq!(
-        (told(&ended).reason, told(&ended).fields()),
-        ("REQUEST_INVALID".into(), vec!["open".into()])
-    );
+    let ended = told_at_end(ended);
+    assert_eq!((&*ended.reason, ended.fields()), ("REQUEST_INVALID", vec!["open".to_owned()]));
     let mut last = Member::join(&channel, open(None)).await.unwrap();
     let (_, ended) = tokio::join!(gateway.stop(), last.next(LONG));
     let ended = ended.err().unwrap();
-    assert_eq!(told(&ended).reason, "GATEWAY_DRAINING");
+    assert_eq!(told_at_end(ended).reason, "GATEWAY_DRAINING");
     assert!(!last.heartbeats.is_empty(), "a last word before the end");
 }

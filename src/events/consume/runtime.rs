@@ -266,12 +266,12 @@ impl Runtime {
         }
     }
 
-    /// Lets those go who wait for nothing.
+    /// Lets those go who wait for nothing, and those whose stream is gone.
     fn leave(&mut self) {
         let words = &self.words;
         self.members.retain(|id, member| {
-            let waits = !member.out.is_closed() && words.iter().any(|word| word.member == *id);
-            !member.leaving || waits
+            let waits = words.iter().any(|word| word.member == *id);
+            !member.out.is_closed() && (!member.leaving || waits)
         });
     }
 
