@@ -35,6 +35,7 @@ use crate::wallet::profile;
 use crate::wallets::Wallets;
 
 mod lookup;
+mod read;
 
 /// Most calls that may repair one answer.
 const REPAIRS_MAX: usize = 8;
@@ -199,51 +200,6 @@ impl Gateway {
 
     pub(crate) fn compression(&self, headers: &http::HeaderMap) -> frame::Compression {
         frame::Compression::of(self.config.grpc.compress_replies, headers)
-    }
-
-    pub(crate) async fn read<T: prost::Message + Default + 'static>(
-        &self,
-        call: Inbound,
-    ) -> Result<(http::HeaderMap, Context, T), Error> {
-        let (headers, cx, mut requests) = self.read_all(call)?;
-        let request = requests.next().await?.ok_or_else(frame::empty)?;
-        Ok((headers, cx, request))
-    }
-
-    /// What a call is about, and its messages.
-    pub(crate) fn read_all<T: prost::Message + Default + 'static>(
-        &self,
-        call: Inbound,
-    ) -> Result<(http::HeaderMap, Context, frame::Requests<T>), Error> {
-        let Inbound {
-            parts,
-            body,
-            method,
-            deadline,
-            single_attempt,
-            caller,
-            credential,
-            share,
-            journal,
-            ..
-        } = call;
-        if method.policy.legacy && !self.config.upstream.legacy_operations {
-            return Err(unsent(Error::new(&reason::METHOD_UNKNOWN)));
-        }
-        let size_max = self.config.grpc.message_max.bytes();
-        let requests = frame::requests(&parts.headers, body, size_max)?;
-        let settling = false;
-        let cx = Context {
-            method,
-            deadline,
-            single_attempt,
-            settling,
-            caller,
-            credential,
-            share,
-            journal,
-        };
-        Ok((parts.headers, cx, requests))
     }
 
     async fn answer<O: Operation>(

@@ -90,9 +90,8 @@ mod behaviour {
     mod telemetry;
 }
 
-/// Consumer groups: each event acknowledged by somebody, whoever fails.
-#[path = "events/groups.rs"]
-mod groups;
+/// Reading the event log: streams, lists, single events, and the log itself.
+mod events;
 
 /// Money: paid at most once, and told truly, whatever fails.
 mod money;

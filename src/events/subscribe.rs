@@ -63,6 +63,8 @@ pub struct Pump {
     order: Order,
     inlet: Inlet,
     heard: watch::Receiver<Heard>,
+    /// The last event of the log, which the feed may not have yet.
+    tail: watch::Receiver<u64>,
     accepted_ms: i64,
     /// Everything selected up to here was put into the outlet.
     position: Position,
@@ -80,6 +82,7 @@ impl Pump {
     pub fn new(hub: Arc<Hub>, order: Order, inlet: Inlet) -> Self {
         Self {
             heard: hub.feed.heard(),
+            tail: hub.log.tail(),
             accepted_ms: now_ms(),
             position: order.start,
             sent: Bytes::new(),
@@ -174,7 +177,6 @@ impl Pump {
             let at_end = self.position.seq >= until;
             let caught_up = at_end || self.has_caught_up(heard);
             if caught_up && !self.told {
-                self.told = true;
                 self.heartbeat();
             } else if at_end {
                 return Ok(());
@@ -234,7 +236,12 @@ impl Pump {
     }
 
     fn has_caught_up(&self, heard: Heard) -> bool {
-        heard.epoch.is_some() && self.position.seq >= heard.head
+        heard.epoch.is_some() && self.position.seq >= self.head(heard)
+    }
+
+    /// The newest event there is.
+    fn head(&self, heard: Heard) -> u64 {
+        heard.head.max(*self.tail.borrow())
     }
 
     fn beat_if_due(&mut self) -> bool {
@@ -268,14 +275,16 @@ impl Pump {
         self.position = batch.through;
         self.beat_at = Instant::now() + self.order.heartbeat;
         let is_end = self.order.until.is_some_and(|until| self.position.seq >= until);
+        let caught_up = is_end || self.has_caught_up(heard);
+        self.told |= caught_up && batch.events.is_empty();
         let cursor = Bytes::from(self.hub.cursors.seal(&self.position));
         let place = pb::SubscribeResponse {
             events: Vec::new(),
             cursor: cursor.clone(),
             sequence: signed(self.position.seq),
-            head_sequence: signed(heard.head.max(self.position.seq)),
+            head_sequence: signed(self.head(heard).max(self.position.seq)),
             head_time: Some(wire::time(heard.at_ms.max(self.accepted_ms))),
-            caught_up: is_end || self.has_caught_up(heard),
+            caught_up,
         };
         let events = batch.events.iter().filter_map(|entry| entry.bytes.as_ref().ok());
         let message = with_events(1, events, &place);

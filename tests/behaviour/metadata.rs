@@ -193,6 +193,13 @@ async fn every_method_answers_its_sample_with_an_id_and_a_fetch_time() {
             (metadata, stream.message().await.unwrap().expect("a header"))
         } else {
             let reply = ask.raw(&channel, sample.rpc, sample.request).await;
+            if let Err(status) = &reply
+                && sample.rpc.ends_with("/GetEvent")
+            {
+                // An empty log has no event; the error repeats the id, too.
+                assert_eq!(told(status).request_id, "all");
+                continue;
+            }
             let reply = reply.unwrap_or_else(|status| panic!("{}: {status:?}", sample.rpc));
             let (metadata, first, _) = reply.into_parts();
             (metadata, first)
