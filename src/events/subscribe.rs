@@ -275,14 +275,16 @@ impl Pump {
         self.position = batch.through;
         self.beat_at = Instant::now() + self.order.heartbeat;
         let is_end = self.order.until.is_some_and(|until| self.position.seq >= until);
-        let caught_up = is_end || self.has_caught_up(heard);
+        // Looked up once: what a message says of the head must agree with itself.
+        let head = self.head(heard).max(self.position.seq);
+        let caught_up = is_end || (heard.epoch.is_some() && self.position.seq >= head);
         self.told |= caught_up && batch.events.is_empty();
         let cursor = Bytes::from(self.hub.cursors.seal(&self.position));
         let place = pb::SubscribeResponse {
             events: Vec::new(),
             cursor: cursor.clone(),
             sequence: signed(self.position.seq),
-            head_sequence: signed(self.head(heard).max(self.position.seq)),
+            head_sequence: signed(head),
             head_time: Some(wire::time(heard.at_ms.max(self.accepted_ms))),
             caught_up,
         };

@@ -169,12 +169,12 @@ async fn stopping_ends_every_stream_with_a_heartbeat_and_loses_nothing() {
         streams.push(stream);
     }
     let begun = std::time::Instant::now();
-    let (_, ended) = tokio::join!(
+    let (_, all) = tokio::join!(
         gateway.stop(),
         futures_util::future::join_all(streams.into_iter().map(to_the_end))
     );
     assert!(begun.elapsed() < Duration::from_secs(5), "the grace was not needed");
-    for (messages, status) in ended {
+    for (messages, status) in all {
         let told = ended(status);
         assert_eq!((told.code, &*told.reason), (Code::Unavailable, "GATEWAY_DRAINING"));
         let last = messages.last().expect("a last heartbeat");
