@@ -218,8 +218,15 @@ impl Runtime {
                 let buried_ms = hub::now_ms();
                 let expires_ms =
                     buried_ms.saturating_add(milliseconds(self.hub.settings.dead_letters_keep));
-                let letter =
-                    DeadLetter { stored, epoch, cause, attempts, reason, buried_ms, expires_ms };
+                let letter = DeadLetter {
+                    stored: *stored,
+                    epoch,
+                    cause,
+                    attempts,
+                    reason,
+                    buried_ms,
+                    expires_ms,
+                };
                 let name = letter.name(&self.name);
                 let mut expected = 0;
                 while let Saved::Changed(there) = save(log, &name, expected, &letter).await? {

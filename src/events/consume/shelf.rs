@@ -22,7 +22,7 @@ pub struct Shelf {
 /// What is at a place.
 pub enum Found {
     /// An event, and the log it has its sequence in.
-    Event(Stored, Uuid),
+    Event(Box<Stored>, Uuid),
     /// A dead letter that is gone.
     NoLetter,
     /// Retention took it; the log begins there by now.
@@ -69,19 +69,19 @@ impl Shelf {
         place: u64,
     ) -> Result<Found, LogError> {
         if let Some(stored) = self.events.get(&place) {
-            return Ok(Found::Event(stored.clone(), group.epoch));
+            return Ok(Found::Event(Box::new(stored.clone()), group.epoch));
         }
         if let Some(redriven) = group.redriven.get(&place) {
             let letter = DeadLetter::named(name, redriven.seq, &redriven.id);
             let letter = load::<DeadLetter>(log, &letter).await?;
-            return Ok(
-                letter.map_or(Found::NoLetter, |of| Found::Event(of.kept.stored, of.kept.epoch))
-            );
+            return Ok(letter.map_or(Found::NoLetter, |of| {
+                Found::Event(Box::new(of.kept.stored), of.kept.epoch)
+            }));
         }
         match log.read(place.saturating_sub(1), Limit::events(1)).await {
             Ok(events) => events.into_iter().next().map_or_else(
                 || Err(LogError::Unavailable("an event that was read is not there".to_owned())),
-                |stored| Ok(Found::Event(stored, group.epoch)),
+                |stored| Ok(Found::Event(Box::new(stored), group.epoch)),
             ),
             Err(ReadError::Expired { first }) => Ok(Found::Expired(first)),
             Err(ReadError::Ahead { last }) => {

@@ -149,7 +149,7 @@ impl Seat {
     }
 
     async fn ack(&mut self, delivery: &pb::Delivery) -> pb::DeliveryOutcome {
-        self.say(Action::Ack, &[delivery.delivery_token.clone()]).await[0]
+        self.say(Action::Ack, std::slice::from_ref(&delivery.delivery_token)).await[0]
     }
 
     async fn leave(self) {
@@ -293,7 +293,7 @@ async fn a_rejected_event_is_a_dead_letter_at_once() {
     let mut seat = join(&hub, 1).await;
     let first = seat.take(1, SOON).await.remove(0);
     let reject = Action::Reject(Bytes::from_static(b"sealed"));
-    assert_eq!(seat.say(reject.clone(), &[first.delivery_token.clone()]).await, [Done]);
+    assert_eq!(seat.say(reject.clone(), std::slice::from_ref(&first.delivery_token)).await, [Done]);
     assert_eq!(seqs(&seat.take(1, SOON).await), [2], "the next one of the wallet");
     let buried = letters(&hub).await;
     assert_eq!((buried.len(), buried[0].cause, buried[0].attempts), (1, Cause::Rejected, 1));
