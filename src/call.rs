@@ -92,6 +92,24 @@ impl Context {
         }
     }
 
+    /// The same call as it would be if another caller made it with a credential.
+    pub fn as_caller(
+        &self,
+        caller: Option<Arc<Caller>>,
+        credential: Option<Arc<Credential>>,
+    ) -> Self {
+        Self {
+            method: self.method,
+            deadline: self.deadline,
+            single_attempt: self.single_attempt,
+            settling: self.settling,
+            caller,
+            credential,
+            share: None,
+            journal: Arc::clone(&self.journal),
+        }
+    }
+
     /// For finding out what became of a payment: on its own time, for as long as that lasts.
     pub fn settling(&self, credential: Option<Arc<Credential>>, deadline: Instant) -> Self {
         Self {

@@ -13,12 +13,14 @@
 
 pub mod cell;
 pub mod cipher;
+pub mod consume;
 pub mod cursor;
 pub mod dead;
 pub mod encode;
 pub mod feed;
 pub mod filter;
 pub mod group;
+pub mod groups;
 pub mod hooks;
 pub mod hub;
 pub mod id;
@@ -46,7 +48,7 @@ pub mod wire;
 
 pub use cell::{Cell, CellKey, CellKind, Cells, Put, Value};
 pub use cursor::{CursorError, Cursors, Position};
-pub use dead::DeadLetter;
+pub use dead::{Cause, DeadLetter};
 pub use filter::Filter;
 pub use group::{Claim, Gap, Group, Settled, Token};
 pub use id::{Chain, Delivery, EventId, Owner};

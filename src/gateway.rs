@@ -36,6 +36,7 @@ use crate::wallets::Wallets;
 mod aside;
 mod lookup;
 mod mapping;
+mod read;
 
 /// Pieces of a file that wait for a slow reader.
 const FILE_CHUNKS_WAITING: usize = 4;
@@ -208,41 +209,6 @@ impl Gateway {
 
     pub(crate) fn compression(&self, headers: &http::HeaderMap) -> frame::Compression {
         frame::Compression::of(self.config.grpc.compress_replies, headers)
-    }
-
-    pub(crate) async fn read<T: prost::Message + Default + 'static>(
-        &self,
-        call: Inbound,
-    ) -> Result<(http::HeaderMap, Context, T), Error> {
-        let Inbound {
-            parts,
-            body,
-            method,
-            deadline,
-            single_attempt,
-            caller,
-            credential,
-            share,
-            journal,
-            ..
-        } = call;
-        if method.policy.legacy && !self.config.upstream.legacy_operations {
-            return Err(unsent(Error::new(&reason::METHOD_UNKNOWN)));
-        }
-        let size_max = self.config.grpc.message_max.bytes();
-        let request = frame::read(&parts.headers, body, size_max).await?;
-        let settling = false;
-        let cx = Context {
-            method,
-            deadline,
-            single_attempt,
-            settling,
-            caller,
-            credential,
-            share,
-            journal,
-        };
-        Ok((parts.headers, cx, request))
     }
 
     async fn answer<O: Operation>(

@@ -12,6 +12,8 @@ use std::sync::{Arc, LazyLock};
 use crate::call::Inbound;
 use crate::edge::Outbound;
 use crate::error::{Error, reason};
+use crate::events::consume::rpc as consume;
+use crate::events::groups::{self, letters};
 use crate::events::rpc as events;
 use crate::gateway::Gateway;
 use crate::method::Method;
@@ -161,10 +163,22 @@ fn table() -> Vec<Row> {
         local::<p2p::BuildBillFormLinkRequest>(),
         local::<p2p::DecoratePayUrlRequest>(),
         // Events
+        (&consume::CONSUME, |gateway, call| Box::pin(gateway.consume(call))),
         (&events::SUBSCRIBE, |gateway, call| Box::pin(gateway.subscribe(call))),
         (&events::LIST, |gateway, call| Box::pin(gateway.list_events(call))),
         (&events::GET, |gateway, call| Box::pin(gateway.get_event(call))),
         (&events::INFO, |gateway, call| Box::pin(gateway.get_log_info(call))),
+        // Consumer groups
+        (&groups::CREATE, |gateway, call| Box::pin(gateway.create_group(call))),
+        (&groups::GET, |gateway, call| Box::pin(gateway.get_group(call))),
+        (&groups::LIST, |gateway, call| Box::pin(gateway.list_groups(call))),
+        (&groups::SEEK, |gateway, call| Box::pin(gateway.seek_group(call))),
+        (&groups::PAUSE, |gateway, call| Box::pin(gateway.pause_group(call))),
+        (&groups::RESUME, |gateway, call| Box::pin(gateway.resume_group(call))),
+        (&groups::DELETE, |gateway, call| Box::pin(gateway.delete_group(call))),
+        (&letters::LIST, |gateway, call| Box::pin(gateway.list_dead_letters(call))),
+        (&letters::REDRIVE, |gateway, call| Box::pin(gateway.redrive_dead_letters(call))),
+        (&letters::DISCARD, |gateway, call| Box::pin(gateway.discard_dead_letters(call))),
         // The gateway itself
         local::<admin::GetCredentialRequest>(),
         local::<admin::ListCredentialsRequest>(),

@@ -16,7 +16,7 @@ pub struct Policy {
     pub rpc: &'static str,
     /// The operation's stable id in the catalogue of QIWI operations, such as `W-BAL-1`.
     pub operation: &'static str,
-    /// Whether the RPC answers with one message or a stream of them.
+    /// Whether the RPC takes and answers with one message or a stream of them.
     pub shape: Shape,
     /// What the gateway must never do twice, and what it may.
     pub class: Class,
@@ -58,6 +58,8 @@ pub enum Shape {
     Unary,
     /// One request, many replies: binary files and event streams.
     ServerStream,
+    /// Many requests, many replies, for as long as both sides like.
+    Bidi,
 }
 
 /// The consequence of sending a request more than once.

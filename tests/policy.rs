@@ -100,9 +100,9 @@ fn operation_names_of_the_catalogue_are_unique() {
 fn a_method_streams_exactly_when_its_row_says_so() {
     for (name, method) in methods() {
         let Some(row) = rows().get(name.as_str()).copied() else { continue };
-        let streams = row.policy.shape == Shape::ServerStream;
+        let streams = row.policy.shape != Shape::Unary;
         assert_eq!(method.is_server_streaming(), streams, "{name}");
-        assert!(!method.is_client_streaming(), "{name}");
+        assert_eq!(method.is_client_streaming(), row.policy.shape == Shape::Bidi, "{name}");
     }
 }
 

@@ -65,7 +65,10 @@ async fn every_read_answers() {
     ask.raw(&channel, rpc, payment.encode_to_vec()).await.unwrap();
 
     let mut answered = 0;
-    let reads = operations::all().iter().filter(|row| row.policy.class == Class::Read);
+    let reads = operations::all().iter().filter(|row| {
+        // Groups of events are the gateway's own.
+        row.policy.class == Class::Read && row.service() != "qiwi.events.v1.EventGroupService"
+    });
     let expected = reads.clone().count();
     for row in reads {
         let rpc = row.policy.rpc;
@@ -119,6 +122,7 @@ async fn every_read_answers() {
                 let reply = reply.unwrap_or_else(|status| panic!("{rpc}: {status:?}"));
                 assert!(!reply.into_inner().is_empty(), "{rpc} answers nothing");
             }
+            Shape::Bidi => panic!("{rpc} is no read"),
             Shape::ServerStream => {
                 let stream = ask.stream(&channel, rpc, request).await;
                 let mut stream =

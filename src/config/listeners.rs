@@ -184,6 +184,16 @@ section! {
         balances: Balances = Balances::Wanted;
         /// Pause between two polls of a wallet's balances.
         balance_interval: Duration = Duration::from_secs(15), Duration::from_millis(100)..=HOUR;
+        /// Consumer groups there may be.
+        groups_max: usize = 1000, 1..=100_000;
+        /// Time a member of a group has to settle a delivery unless it says otherwise.
+        ack_deadline: Duration = Duration::from_secs(30), Duration::from_millis(100)..=HOUR;
+        /// The shortest such time a member may ask for.
+        ack_deadline_min: Duration = Duration::from_secs(10), Duration::from_millis(100)..=HOUR;
+        /// The longest such time a member may ask for.
+        ack_deadline_max: Duration = Duration::from_secs(600), Duration::from_millis(100)..=HOUR;
+        /// How long dead letters are kept.
+        dead_letters_keep: Duration = DAY * 30, SECOND..=DAY * 400;
     }
 }
 

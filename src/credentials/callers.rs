@@ -49,7 +49,8 @@ enum Allowed {
 }
 
 impl Caller {
-    fn new(name: &str, config: &CallerConfig) -> Self {
+    /// The caller of this configuration.
+    pub(crate) fn new(name: &str, config: &CallerConfig) -> Self {
         let credentials = if config.credentials.iter().any(|name| name == "*") {
             Allowed::All
         } else {
@@ -70,6 +71,12 @@ impl Caller {
             Allowed::All => true,
             Allowed::Named(names) => names.iter().any(|name| name == credential),
         }
+    }
+
+    /// Whether it may use every credential.
+    #[must_use]
+    pub const fn may_use_all(&self) -> bool {
+        matches!(self.credentials, Allowed::All)
     }
 
     /// Whether it may bring a token of its own. `security.pass_through` must allow it too.

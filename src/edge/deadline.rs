@@ -71,6 +71,8 @@ where
         let default = match call.method.policy.shape {
             Shape::Unary => default,
             Shape::ServerStream => cap,
+            // That is for the beginning; the stream ends as `ends` says.
+            Shape::Bidi => default,
         };
         let asked = match timeout_of(&call.parts.headers) {
             Timeout::Given(timeout) => Some(timeout.min(cap)),

@@ -97,15 +97,18 @@ impl Body for ReplyBody {
     }
 }
 
-/// Reads the one message of a request.
+/// The messages of a request that is a stream.
+pub struct Requests<T>(Streaming<T>);
+
+/// Gets ready to read the messages of a request.
 ///
 /// # Errors
-/// `MESSAGE_TOO_LARGE` and `MESSAGE_UNREADABLE`.
-pub async fn read<T: Message + Default + 'static>(
+/// `MESSAGE_UNREADABLE` when they are compressed in a way the gateway does not know.
+pub fn requests<T: Message + Default + 'static>(
     headers: &HeaderMap,
     body: Incoming,
     size_max: usize,
-) -> Result<T, Error> {
+) -> Result<Requests<T>, Error> {
     let encoding = match headers.get("grpc-encoding").map(HeaderValue::as_bytes) {
         None | Some(b"identity") => None,
         Some(b"gzip") => Some(CompressionEncoding::Gzip),
@@ -115,21 +118,35 @@ pub async fn read<T: Message + Default + 'static>(
         }
     };
     let decoder = MessageDecoder(std::marker::PhantomData::<T>);
-    let mut messages = Streaming::new_request(decoder, body, encoding, Some(size_max));
-    match messages.message().await {
-        Ok(Some(message)) => Ok(message),
-        Ok(None) => Err(unreadable("the request has no message")),
-        // The one is said of the length on the wire, the other while decompressing.
-        Err(status)
-            if matches!(
-                status.code(),
-                tonic::Code::OutOfRange | tonic::Code::ResourceExhausted
-            ) =>
-        {
-            Err(Error::new(&reason::MESSAGE_TOO_LARGE).log(status.message().to_owned()))
+    Ok(Requests(Streaming::new_request(decoder, body, encoding, Some(size_max))))
+}
+
+impl<T> Requests<T> {
+    /// The next message; none when the caller has said all, or has gone. Nothing is lost when the
+    /// waiting is given up.
+    ///
+    /// # Errors
+    /// `MESSAGE_TOO_LARGE` and `MESSAGE_UNREADABLE`; nothing can be read after that.
+    pub async fn next(&mut self) -> Result<Option<T>, Error> {
+        match self.0.message().await {
+            Ok(message) => Ok(message),
+            // The one is said of the length on the wire, the other while decompressing.
+            Err(status)
+                if matches!(
+                    status.code(),
+                    tonic::Code::OutOfRange | tonic::Code::ResourceExhausted
+                ) =>
+            {
+                Err(Error::new(&reason::MESSAGE_TOO_LARGE).log(status.message().to_owned()))
+            }
+            Err(status) => Err(unreadable(status.message().to_owned())),
         }
-        Err(status) => Err(unreadable(status.message().to_owned())),
     }
+}
+
+/// A request that should have a message and has none.
+pub fn empty() -> Error {
+    unreadable("the request has no message")
 }
 
 fn unreadable(detail: impl Into<std::borrow::Cow<'static, str>>) -> Error {

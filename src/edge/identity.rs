@@ -203,7 +203,7 @@ fn bearer(value: &str) -> Option<&str> {
 fn group_of(policy: &Policy) -> Group {
     match (policy.access, policy.class) {
         (Access::Admin | Access::WalletSecret { .. }, _) => Group::Admin,
-        (_, Class::Read) => Group::Read,
+        (Access::Events, _) | (_, Class::Read) => Group::Read,
         (_, Class::Write | Class::Once | Class::Money) => Group::Pay,
     }
 }

@@ -85,7 +85,7 @@ impl<F: Future<Output = Result<Outbound, Error>>> Future for RecordFuture<F> {
         let result = std::task::ready!(this.inner.poll(cx));
         let Some(mut summary) = this.summary.take() else { return Poll::Pending };
         let mut response = match result {
-            Ok(response) if summary.method.policy.shape == Shape::ServerStream => {
+            Ok(response) if summary.method.policy.shape != Shape::Unary => {
                 let (parts, body) = response.into_parts();
                 let body = RecordedBody { body, summary: Some(Box::new(summary)), held: None };
                 let mut response = http::Response::from_parts(parts, body);

@@ -2,27 +2,42 @@
 
 use bytes::Bytes;
 use prost::Message;
+use uuid::Uuid;
 
 use super::cell::{CellKind, Kept};
-use super::record::Stored;
+use super::id::EventId;
+use super::record::{Stored, numbered};
 use crate::sealed::{self, Unreadable};
 
 const FORMAT: u8 = 1;
 
-/// How long they are kept.
-pub const KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1000;
+numbered! {
+    /// Why an event became a dead letter.
+    Cause {
+        /// It was delivered as often as it may be.
+        Exhausted = 1,
+        /// A member rejected it.
+        Rejected = 2,
+    }
+}
 
 /// An event that a group could not handle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
     /// The event.
     pub stored: Stored,
+    /// The log it has its place in.
+    pub epoch: Uuid,
+    /// Why it is here.
+    pub cause: Cause,
     /// How often it was tried.
     pub attempts: u32,
-    /// Why it was given up.
-    pub reason: String,
+    /// Why it was given up, in the words of who did; sealed by the caller.
+    pub reason: Bytes,
     /// When: Unix milliseconds.
     pub buried_ms: i64,
+    /// When it goes: Unix milliseconds.
+    pub expires_ms: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -31,10 +46,16 @@ struct Written {
     stored: Bytes,
     #[prost(uint32, tag = "2")]
     attempts: u32,
-    #[prost(string, tag = "3")]
-    reason: String,
+    #[prost(bytes = "bytes", tag = "3")]
+    reason: Bytes,
     #[prost(sint64, tag = "4")]
     buried_ms: i64,
+    #[prost(bytes = "vec", tag = "5")]
+    epoch: Vec<u8>,
+    #[prost(uint32, tag = "6")]
+    cause: u32,
+    #[prost(sint64, tag = "7")]
+    expires_ms: i64,
 }
 
 impl DeadLetter {
@@ -47,9 +68,14 @@ impl DeadLetter {
     /// The name it is kept under: a second copy for the same group finds the first one there, and
     /// a list shows them in the order of the log.
     pub fn name(&self, group: &str) -> Vec<u8> {
+        Self::named(group, self.stored.seq, &self.stored.event.id)
+    }
+
+    /// The name of the letter of an event at a place.
+    pub fn named(group: &str, seq: u64, id: &EventId) -> Vec<u8> {
         let mut name = Self::prefix(group);
-        name.extend_from_slice(&self.stored.seq.to_be_bytes());
-        name.extend_from_slice(self.stored.event.id.as_bytes());
+        name.extend_from_slice(&seq.to_be_bytes());
+        name.extend_from_slice(id.as_bytes());
         name
     }
 }
@@ -58,22 +84,34 @@ impl Kept for DeadLetter {
     const KIND: CellKind = CellKind::DeadLetter;
 
     fn encode(&self) -> Vec<u8> {
-        let Self { stored, attempts, reason, buried_ms } = self;
+        let Self { stored, epoch, cause, attempts, reason, buried_ms, expires_ms } = self;
         let written = Written {
             stored: stored.encode().into(),
             attempts: *attempts,
             reason: reason.clone(),
             buried_ms: *buried_ms,
+            epoch: epoch.as_bytes().to_vec(),
+            cause: cause.number().into(),
+            expires_ms: *expires_ms,
         };
         sealed::seal(FORMAT, &written)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
-        let Written { stored, attempts, reason, buried_ms } = sealed::open(FORMAT, bytes)?;
-        Ok(Self { stored: Stored::decode(&stored)?, attempts, reason, buried_ms })
+        let written: Written = sealed::open(FORMAT, bytes)?;
+        let Written { stored, attempts, reason, buried_ms, epoch, cause, expires_ms } = written;
+        Ok(Self {
+            stored: Stored::decode(&stored)?,
+            epoch: Uuid::from_slice(&epoch).map_err(|_| Unreadable::Unknown("epoch"))?,
+            cause: Cause::from_number(cause).ok_or(Unreadable::Unknown("cause"))?,
+            attempts,
+            reason,
+            buried_ms,
+            expires_ms,
+        })
     }
 
     fn expires_ms(&self) -> Option<i64> {
-        Some(self.buried_ms.saturating_add(KEPT_MS))
+        Some(self.expires_ms)
     }
 }

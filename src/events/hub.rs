@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::cipher::Cipher;
+use super::consume::Groups;
 use super::cursor::Cursors;
 use super::feed::Feed;
 use super::hooks::Hooks;
@@ -52,6 +53,8 @@ pub struct Hub {
     /// Whose balances are wanted.
     pub interest: Arc<Interest>,
     missed: Missed,
+    /// Which consumer groups have members in this process.
+    pub groups: Groups,
     /// Ends streams, and what runs in the background.
     pub draining: CancellationToken,
     pub(super) metrics: Arc<Metrics>,
@@ -111,6 +114,7 @@ impl Hub {
             lists,
             interest: Arc::default(),
             missed: Missed::default(),
+            groups: Groups::default(),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             metrics,

@@ -232,14 +232,14 @@ impl Gateway {
 }
 
 /// A stream that is open: it holds a place and is counted.
-struct Open {
+pub(super) struct Open {
     _seat: Seat,
     hub: Arc<Hub>,
     method: &'static str,
 }
 
 impl Open {
-    fn new(seat: Seat, hub: Arc<Hub>, method: &'static str) -> Self {
+    pub(super) fn new(seat: Seat, hub: Arc<Hub>, method: &'static str) -> Self {
         hub.metrics.events.stream(method, 1);
         Self { _seat: seat, hub, method }
     }

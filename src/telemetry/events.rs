@@ -25,6 +25,7 @@ pub struct EventMetrics {
     log: Gauge<u64>,
     streams: UpDownCounter<i64>,
     ended: Counter<u64>,
+    buried: Counter<u64>,
     delay: Histogram<f64>,
     webhook: Gauge<u64>,
 }
@@ -100,6 +101,11 @@ impl EventMetrics {
                 "{stream}",
                 "Event streams the gateway ended, by reason.",
             ),
+            buried: counter(
+                names::EVENTS_BURIED,
+                "{event}",
+                "Events that became dead letters of a group, by cause.",
+            ),
             delay: seconds(
                 names::EVENT_DELAY,
                 "Time from an event's place in the log to its place in a stream.",
@@ -174,6 +180,11 @@ impl EventMetrics {
     /// The gateway ended a stream.
     pub fn ended(&self, reason: &'static str) {
         self.ended.add(1, &[KeyValue::new(names::REASON, reason)]);
+    }
+
+    /// An event became a dead letter.
+    pub fn buried(&self, cause: &'static str) {
+        self.buried.add(1, &[KeyValue::new(names::REASON, cause)]);
     }
 
     /// An event went into a stream.

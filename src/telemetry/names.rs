@@ -152,6 +152,8 @@ pub const NOTIFICATIONS_UNSTORED: &str = "qiwi.notifications.unstored";
 pub const NOTIFICATION_DURATION: &str = "qiwi.notification.duration";
 /// Counter: events appended.
 pub const EVENTS_APPENDED: &str = "qiwi.events.appended";
+/// Counter: events that became dead letters.
+pub const EVENTS_BURIED: &str = "qiwi.events.buried";
 /// Counter: news of events that were in the log already.
 pub const EVENTS_DUPLICATE: &str = "qiwi.events.duplicate";
 /// Counter: deliveries that came again with another content.

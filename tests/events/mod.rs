@@ -10,6 +10,8 @@ pub mod letter;
 mod hooks;
 /// What the gateway finds out by itself: confirmations, histories, balances.
 mod poll;
+/// Consumer groups: each event acknowledged by somebody, whoever fails.
+mod groups;
 /// Lists, single events, the state of the log, and whose events a call sees.
 mod read;
 /// Streams: resuming, slow clients, ends.

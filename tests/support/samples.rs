@@ -428,6 +428,59 @@ pub fn all() -> Vec<Sample> {
             &events::GetEventRequest { event_id: text("1d92048875041f4e0959cc29fe230b3c") },
         ),
         local("qiwi.events.v1.EventService/GetLogInfo", &events::GetLogInfoRequest {}),
+        local("qiwi.events.v1.EventService/Consume", &consume()),
+        local(
+            "qiwi.events.v1.EventGroupService/CreateGroup",
+            &events::CreateGroupRequest {
+                group_id: text("sample"),
+                start: end_of_log(events::LogAnchor::Latest),
+                ..Default::default()
+            },
+        ),
+        local(
+            "qiwi.events.v1.EventGroupService/GetGroup",
+            &events::GetGroupRequest { group_id: text("sample") },
+        ),
+        local("qiwi.events.v1.EventGroupService/ListGroups", &events::ListGroupsRequest::default()),
+        local(
+            "qiwi.events.v1.EventGroupService/SeekGroup",
+            &events::SeekGroupRequest {
+                group_id: text("sample"),
+                position: end_of_log(events::LogAnchor::Earliest),
+            },
+        ),
+        local(
+            "qiwi.events.v1.EventGroupService/PauseGroup",
+            &events::PauseGroupRequest { group_id: text("sample") },
+        ),
+        local(
+            "qiwi.events.v1.EventGroupService/ResumeGroup",
+            &events::ResumeGroupRequest { group_id: text("sample") },
+        ),
+        local(
+            "qiwi.events.v1.EventGroupService/ListDeadLetters",
+            &events::ListDeadLettersRequest { group_id: text("sample"), ..Default::default() },
+        ),
+        local(
+            "qiwi.events.v1.EventGroupService/RedriveDeadLetters",
+            &events::RedriveDeadLettersRequest {
+                group_id: text("sample"),
+                dead_letter_ids: vec![text("0")],
+                ..Default::default()
+            },
+        ),
+        local(
+            "qiwi.events.v1.EventGroupService/DiscardDeadLetters",
+            &events::DiscardDeadLettersRequest {
+                group_id: text("sample"),
+                dead_letter_ids: vec![text("0")],
+                ..Default::default()
+            },
+        ),
+        local(
+            "qiwi.events.v1.EventGroupService/DeleteGroup",
+            &events::DeleteGroupRequest { group_id: text("sample"), ..Default::default() },
+        ),
         local(
             "qiwi.admin.v1.CredentialService/GetCredential",
             &admin::GetCredentialRequest { name: text("main") },
@@ -465,6 +518,17 @@ pub fn documented_bill() -> p2p::CreateBillRequest {
 pub fn end_of_log(anchor: events::LogAnchor) -> Option<events::LogPosition> {
     let position = events::log_position::Position::Anchor(anchor.into());
     Some(events::LogPosition { position: Some(position) })
+}
+
+/// A member of a group that says nothing more.
+fn consume() -> events::ConsumeRequest {
+    let open = events::ConsumeOpen {
+        group_id: "members".to_owned(),
+        terms: Some(events::GroupTerms::default()),
+        start: end_of_log(events::LogAnchor::Latest),
+        ..Default::default()
+    };
+    events::ConsumeRequest { request: Some(events::consume_request::Request::Open(open)) }
 }
 
 /// The sample of one RPC.

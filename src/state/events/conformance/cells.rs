@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Place, add_some, all, rules};
 use crate::events::cell::{NAME_MAX, Saved, VALUE_MAX, Versioned, list, load, save};
 use crate::events::{
-    Cell, CellKey, CellKind, DeadLetter, Group, LogError, Put, Retention, Value, Watermark,
+    Cause, Cell, CellKey, CellKind, DeadLetter, Group, LogError, Put, Retention, Value, Watermark,
 };
 
 fn key(name: &str) -> CellKey {
@@ -133,9 +133,12 @@ pub async fn what_groups_need_is_kept(place: &impl Place) {
     // A copy is buried before the original is settled; a second copy finds the first one.
     let letter = |stored: &crate::events::Stored| DeadLetter {
         stored: stored.clone(),
+        epoch: Uuid::from_u128(9),
+        cause: Cause::Rejected,
         attempts: token.attempt,
-        reason: "no such order".to_owned(),
+        reason: Bytes::from_static(b"no such order"),
         buried_ms: 5,
+        expires_ms: i64::MAX,
     };
     for (group, at) in [("billing", 2), ("billing", 0), ("bill", 1)] {
         let letter = letter(&stored[at]);
