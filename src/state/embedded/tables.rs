@@ -169,7 +169,10 @@ pub fn check(database: &Database) -> Result<(), Fault> {
 /// The entry of a key.
 pub fn get(database: &Database, key: &Key) -> Result<Option<Record>, Fault> {
     let key = keys::of(key);
-    let there = readable(database, RECORDS)?.get(&*key)?;
+    // What a table gives out does not keep its transaction alive, so the table has to live longer:
+    // without it the writer may take the page back while it is read.
+    let records = readable(database, RECORDS)?;
+    let there = records.get(&*key)?;
     there.map(|there| read(&key, there.value())).transpose()
 }
 
