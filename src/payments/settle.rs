@@ -106,7 +106,7 @@ fn apply(record: &mut Record, look: &Look, settings: &config::Payments, now: i64
             settle.first_scan_ms.get_or_insert(now);
             settle.last_scan_ms = Some(now);
             if record.state == State::Uncertain && is_settled(settle, settings, now) {
-                record.state = not_executed(record);
+                record.state = not_executed(record, settings, now);
             }
         }
         Look::Absent { complete: false } | Look::Differs => {}
@@ -128,15 +128,17 @@ fn is_settled(settle: &Settle, settings: &config::Payments, now: i64) -> bool {
 
 /// What an entry becomes that was not executed: where QIWI said that it knows the payment already,
 /// that is its refusal. But what QIWI knows may be an earlier attempt of ours that the history does
-/// not show yet; then it stays in doubt.
-fn not_executed(record: &Record) -> State {
+/// not show yet; that stays in doubt for as long as a payment may show late.
+fn not_executed(record: &Record, settings: &config::Payments, now: i64) -> State {
     let duplicate = Memo::of(record)
         .error
         .is_some_and(|kept| *kept.error().reason() == reason::UPSTREAM_DUPLICATE);
+    let sent = record.sent_ms.unwrap_or(record.created_ms);
+    let is_late = now >= sent.saturating_add(millis(settings.watch));
     match (duplicate, record.attempt) {
         (false, _) => State::NotExecuted,
-        (true, 0 | 1) => State::Rejected,
-        (true, _) => State::Uncertain,
+        (true, 2..) if !is_late => State::Uncertain,
+        (true, _) => State::Rejected,
     }
 }
 

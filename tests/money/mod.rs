@@ -10,6 +10,8 @@ mod crash;
 mod dice;
 /// Balances after money has moved.
 mod fresh;
+/// Invoices, whose payments carry no id of ours.
+mod invoice;
 /// Whether what a caller is told is true.
 mod judge;
 /// A ledger that cannot be used.

@@ -109,11 +109,11 @@ async fn play(mut stream: TcpStream, trick: Option<Trick>, shared: &Shared) -> s
             done();
         }
         Some(Trick::Swallow) => {
-            let mut some = vec![0; 64 * 1024];
-            let _some = stream.read(&mut some).await?;
+            let mut first = [0];
+            stream.read_exact(&mut first).await?;
             done();
             // Until the other side has had enough.
-            while stream.read(&mut some).await? > 0 {}
+            tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
         }
         Some(Trick::Head(bytes)) | Some(Trick::HeadAndHang(bytes)) => {
             let upstream = TcpStream::connect(shared.upstream).await?;

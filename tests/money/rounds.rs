@@ -246,6 +246,8 @@ async fn world(seed: u64, rounds: std::ops::Range<u64>) {
             config.payments.look_first = Duration::from_millis(60);
             // Longer than a payment is hidden from the history at most.
             config.payments.settle_window_answered = Duration::from_millis(1200);
+            // How long a duplicate that QIWI reports after a reattempt stays in doubt.
+            config.payments.watch = Duration::from_secs(4);
             config.deadline.money_min = Duration::from_millis(100);
             config.admission.caller_share_percent = Percent(100);
             config.cooldown.other = Duration::from_millis(20);

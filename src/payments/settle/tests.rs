@@ -148,17 +148,20 @@ fn an_attempt_that_was_not_sent_leaves_the_earlier_one_watched() {
 }
 
 #[test]
-fn a_duplicate_of_an_earlier_attempt_is_no_refusal() {
+fn a_duplicate_of_an_earlier_attempt_is_no_refusal_for_a_day() {
     let settings = settings();
     let mut record = uncertain();
     record.state = State::Sending;
     record.attempt = 2;
     let error = Error::new(&reason::UPSTREAM_DUPLICATE).sent(Sent::Yes).upstream_code("QWPRC-408");
     assert!(doubt(&mut record, Some(&error), true, &settings, SENT + 100));
-    for at in 1..200 {
+    for at in 1..24 * 60 {
         apply(&mut record, &absent(), &settings, SENT + at * MINUTE);
     }
     assert_eq!(record.state, State::Uncertain);
+    let mut late = record.clone();
+    apply(&mut late, &absent(), &settings, SENT + 24 * 60 * MINUTE);
+    assert_eq!(late.state, State::Rejected);
     apply(&mut record, &found(pb::TransactionStatus::Success, "SUCCESS"), &settings, SENT + 1);
     assert_eq!(record.state, State::Succeeded);
 }

@@ -186,7 +186,8 @@ fn check(database: &Database) -> Result<(), Fault> {
 /// The entry of a key.
 pub fn get(database: &Database, key: &Key) -> Result<Option<Record>, Fault> {
     let key = keys::of(key);
-    // What is found is good for as long as its table is there.
+    // What a table gives out does not keep its transaction alive, so the table has to live longer:
+    // without it the writer may take the page back while it is read.
     let records = database.begin_read()?.open_table(RECORDS)?;
     let there = records.get(&*key)?;
     there.map(|there| read(&key, there.value())).transpose()

@@ -51,6 +51,44 @@ async fn what_was_answered_is_there_after_opening_again() {
     assert_eq!(store.unsettled(100).await.unwrap().len(), expected.len());
 }
 
+/// A page that is read is not given to the writer; debug builds of redb check that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_read_while_it_changes_is_whole() {
+    let folder = Folder::new();
+    let store = folder.open();
+    for id in 0..20 {
+        add(&store, record(id)).await;
+    }
+    let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let readers = (0..6).map(|reader| {
+        let (store, done) = (store.clone(), done.clone());
+        tokio::spawn(async move {
+            let mut last = 0;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let kept = store.get(&key(reader)).await.unwrap().unwrap();
+                assert!(kept.version >= last);
+                last = kept.version;
+                assert_eq!(store.unsettled(100).await.unwrap().len(), 20);
+            }
+        })
+    });
+    let readers: Vec<_> = readers.collect();
+    let begun = std::time::Instant::now();
+    let mut version = 1;
+    while begun.elapsed() < Duration::from_secs(3) {
+        let changes = (0..20).map(|id| store.replace(version, record(id)));
+        for replaced in futures_util::future::join_all(changes).await {
+            assert_eq!(replaced, Ok(Replace::Done(version + 1)));
+        }
+        version += 1;
+    }
+    done.store(true, std::sync::atomic::Ordering::Relaxed);
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    store.health().unwrap();
+}
+
 #[tokio::test]
 async fn a_change_whose_caller_left_is_still_made() {
     let folder = Folder::new();
