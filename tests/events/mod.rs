@@ -2,16 +2,16 @@
 
 /// Killed at any moment.
 mod crash;
+/// Consumer groups: each event acknowledged by somebody, whoever fails.
+mod groups;
+/// Webhooks the gateway looks after, as operators and callers see them.
+mod hooks;
 /// What is believed, what is refused, and what each costs.
 mod intake;
 /// Notifications as QIWI signs them.
 pub mod letter;
-/// Webhooks the gateway looks after, as operators and callers see them.
-mod hooks;
 /// What the gateway finds out by itself: confirmations, histories, balances.
 mod poll;
-/// Consumer groups: each event acknowledged by somebody, whoever fails.
-mod groups;
 /// Lists, single events, the state of the log, and whose events a call sees.
 mod read;
 /// Streams: resuming, slow clients, ends.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use qiwi_gateway::config;
 use qiwi_gateway::credentials::Wallet;
+use qiwi_gateway::events::Retention;
 use qiwi_gateway::ledger::{Insert, Lease, Record, State};
 use qiwi_gateway::order::Payment as _;
-use qiwi_gateway::events::Retention;
 use qiwi_gateway::state::open;
 use serde_json::json;
 use tokio::task::JoinHandle;
