@@ -7,7 +7,7 @@
 //! engines are in [`crate::state`].
 //!
 //! Reading: [`visible`] says what a call may see, [`filter`] what it selects of that, [`place`]
-//! where it begins. [`feed`] has the newest events ready for everybody, [`subscribe`] streams
+//! where it begins. [`feed`] has the newest events ready for everybody, [`stream`] streams
 //! them, [`list`] pages them, and [`rpc`] answers the methods. Receiving and trusting are left to
 //! others.
 
@@ -39,7 +39,7 @@ pub mod record;
 pub mod rpc;
 pub mod seats;
 pub mod store;
-pub mod subscribe;
+pub mod stream;
 #[cfg(test)]
 pub mod testing;
 pub mod visible;

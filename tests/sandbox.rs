@@ -103,6 +103,12 @@ async fn every_read_answers() {
                 ..Default::default()
             }
             .encode_to_vec(),
+            "GetEvent" => {
+                let append = crate::events::incoming(gateway.hub(), demo::WALLET, 1);
+                let event_id = append.event.id.to_string();
+                gateway.hub().append(append).await.unwrap();
+                events::GetEventRequest { event_id }.encode_to_vec()
+            }
             "GetCredential" => {
                 let name = "demo".to_owned();
                 qiwi_gateway::pb::admin::v1::GetCredentialRequest { name }.encode_to_vec()

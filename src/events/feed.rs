@@ -3,7 +3,7 @@
 //! One task of the process reads what is appended into a ring. A reader is a place and nothing
 //! more: what is in the ring it takes from there, what is older from the log, in batches and with
 //! few others at a time. What a batch is for, and how streams are paced, is left to
-//! [`super::subscribe`] and [`super::list`].
+//! [`super::stream`] and [`super::list`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;

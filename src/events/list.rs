@@ -13,7 +13,7 @@ use super::feed::{Entry, Take};
 use super::filter::Filter;
 use super::hub::Hub;
 use super::place;
-use super::subscribe::{signed, with_events};
+use super::stream::{signed, with_events};
 use crate::error::{Error, reason};
 use crate::page::PageTokens;
 use crate::pb::events::v1 as pb;

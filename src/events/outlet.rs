@@ -14,6 +14,8 @@ use tokio::sync::Notify;
 use tokio_stream::Stream;
 use tonic::Status;
 
+use crate::error::{About, Error, reason};
+
 /// Where messages are put.
 pub struct Inlet(Arc<Shared>);
 
@@ -100,7 +102,7 @@ impl Drop for Inlet {
     /// A stream that nobody ended has failed inside.
     fn drop(&mut self) {
         let mut state = self.0.state.lock();
-        let failed = || Err(Status::internal("The gateway failed inside."));
+        let failed = || Err(Error::new(&reason::GATEWAY_PANIC).to_status(&About::default()));
         state.end.get_or_insert_with(failed);
         state.wake();
     }

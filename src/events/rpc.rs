@@ -9,7 +9,7 @@ use super::id::{EventId, Owner};
 use super::outlet;
 use super::seats::Seat;
 use super::store::{Durability, Info, Limit};
-use super::subscribe::{End, Order, Pump, signed, with_events};
+use super::stream::{End, Order, Pump, signed, with_events};
 use super::visible::{Rest, Sight, Visible};
 use super::{cell, list, place, wire};
 use crate::call::{Context, Inbound};

@@ -15,7 +15,7 @@ mod poll;
 /// Lists, single events, the state of the log, and whose events a call sees.
 mod read;
 /// Streams: resuming, slow clients, ends.
-mod streams;
+mod stream;
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ const GET: &str = "qiwi.events.v1.EventService/GetEvent";
 const INFO: &str = "qiwi.events.v1.EventService/GetLogInfo";
 
 /// A transaction of a wallet that came in.
-fn incoming(hub: &Hub, wallet: &str, number: u64) -> Append {
+pub fn incoming(hub: &Hub, wallet: &str, number: u64) -> Append {
     let wallet = Wallet::parse(wallet).unwrap();
     let origin = Origin {
         owner: hub.owner(&wallet),

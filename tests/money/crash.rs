@@ -60,6 +60,7 @@ refresh_pause = "20ms"
 kind = "wallet"
 wallet = "{wallet}"
 token_env = "TEST_TOKEN"
+poll = "off"
 "#
         )
     }

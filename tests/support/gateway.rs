@@ -69,6 +69,8 @@ impl Setup {
         config.upstream.bill_url = base;
         // Off by default; what that means is tested beside the methods.
         config.upstream.legacy_operations = true;
+        // Asks QIWI about every event; tests about that turn it on.
+        config.events.confirm = qiwi_gateway::config::Confirm::Off;
         config.breaker.consecutive_failures = 1000;
         config.breaker.samples_min = 1_000_000;
         config.retry.budget_floor_per_second = 1000;
