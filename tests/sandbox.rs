@@ -3,6 +3,7 @@
 use prost::Message as _;
 use qiwi_gateway::credentials::Kind;
 use qiwi_gateway::operations;
+use qiwi_gateway::pb::events::v1 as events;
 use qiwi_gateway::pb::{p2p::v1 as p2p, wallet::v1 as wallet};
 use qiwi_gateway::policy::{Class, Shape};
 use qiwi_gateway::sandbox::{Sandbox, SandboxConfig, demo};
