@@ -1,8 +1,8 @@
 //! What the gateway finds out about wallets by itself.
 //!
-//! [`confirm`] asks QIWI about events that only a signature vouches for, [`doubt`] about messages
-//! that are not believed, [`history`] reads what no notification told, [`balance`] what a wallet
-//! holds. All of them ask with named credentials, within [`budget`], and append to the log, which
+//! `confirm` asks QIWI about events that only a signature vouches for, `doubt` about messages
+//! that are not believed, `history` reads what no notification told, `balance` what a wallet
+//! holds. All of them ask with named credentials, within `budget`, and append to the log, which
 //! knows what it has: two replicas that do the same cost requests and nothing else.
 
 mod ask;
