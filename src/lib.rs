@@ -43,6 +43,7 @@ pub mod admin;
 pub mod telemetry;
 
 pub mod sandbox;
+pub mod tail;
 
 /// Messages and clients generated from `proto/`; their documentation is the protos' own.
 #[allow(

@@ -1,4 +1,4 @@
-//! The command line: `serve`, `sandbox`, `check-config`.
+//! The command line: `serve`, `sandbox`, `check-config`, `events tail`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,8 +10,10 @@ use qiwi_gateway::credentials::{Kind, Wallet};
 use qiwi_gateway::operations;
 use qiwi_gateway::sandbox::{Sandbox, SandboxConfig, demo};
 use qiwi_gateway::server::Server;
+use qiwi_gateway::tail;
 use qiwi_gateway::telemetry::{self, LogOutput, Telemetry, TelemetrySettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 // The system's allocator costs a quarter more instructions for each call: it consolidates and
 // splits the short-lived buffers of h2 and prost again and again. mimalloc keeps size classes per
@@ -39,6 +41,15 @@ enum Command {
     Sandbox(SandboxOnly),
     /// Checks the configuration and prints it, secrets left out.
     CheckConfig(Check),
+    /// Reads the event log of a gateway that runs.
+    #[command(subcommand)]
+    Events(Events),
+}
+
+#[derive(Subcommand)]
+enum Events {
+    /// Prints events as they happen, one JSON line each.
+    Tail(tail::Arguments),
 }
 
 #[derive(Args)]
@@ -80,6 +91,7 @@ fn main() -> ExitCode {
     let code = match arguments.command {
         Command::Serve(serve) => runtime.block_on(self::serve(serve)),
         Command::Sandbox(sandbox) => runtime.block_on(self::sandbox(sandbox.listen)),
+        Command::Events(Events::Tail(arguments)) => runtime.block_on(events_tail(&arguments)),
         Command::CheckConfig(_) => ExitCode::SUCCESS,
     };
     // Nothing may hold up the end of the process any more.
@@ -202,6 +214,27 @@ async fn sandbox(listen: SocketAddr) -> ExitCode {
     }
     telemetry.shutdown(Config::default().drain.telemetry_flush).await;
     ExitCode::SUCCESS
+}
+
+async fn events_tail(arguments: &tail::Arguments) -> ExitCode {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signals(SignalKind::terminate()), signals(SignalKind::interrupt()))
+    else {
+        return fail("signals cannot be received");
+    };
+    let stop = CancellationToken::new();
+    let asked = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        asked.cancel();
+    });
+    match tail::run(arguments, stop, complain).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => fail(&problem.to_string()),
+    }
 }
 
 fn check_config(check: &Check) -> ExitCode {

@@ -192,7 +192,7 @@ async fn the_sandbox_serves_a_newcomer_without_any_configuration() {
 async fn the_command_line_explains_itself() {
     let help = run(command(&["--help"])).await;
     assert_eq!(help.status.code(), Some(0));
-    for verb in ["serve", "sandbox", "check-config"] {
+    for verb in ["serve", "sandbox", "check-config", "events"] {
         assert!(help.stdout.contains(verb), "{}", help.stdout);
     }
     let version = run(command(&["--version"])).await;

@@ -16,6 +16,8 @@ mod poll;
 mod read;
 /// Streams: resuming, slow clients, ends.
 mod stream;
+/// The command that prints the log.
+mod tail;
 
 use std::time::Duration;
 
