@@ -77,9 +77,20 @@ def handle(kept, event, price):
     return admit(kept, *row) if row and confirmed else None
 
 
+def roubles(words):
+    """The price as it is typed."""
+    try:
+        price = decimal.Decimal(words)
+    except decimal.InvalidOperation:
+        price = decimal.Decimal(0)
+    if not price.is_finite() or price <= 0:
+        raise argparse.ArgumentTypeError("the price is a positive number such as 499.90")
+    return price
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("price", type=decimal.Decimal, help="roubles, such as 500 or 499.90")
+    parser.add_argument("price", type=roubles, help="roubles, such as 500 or 499.90")
     parser.add_argument("--file", default="seminar.db", help="keeps admissions and the cursor")
     parser.add_argument("--credential", default="demo-info", help="a credential of the gateway")
     given = parser.parse_args()
