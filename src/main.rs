@@ -23,6 +23,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The environment variable that holds the sandbox's demo token.
 const DEMO_TOKEN: &str = "QIWI_GATEWAY_DEMO_TOKEN";
+/// The environment variable that holds the sandbox's information token.
+const DEMO_INFORMATION_TOKEN: &str = "QIWI_GATEWAY_DEMO_INFORMATION_TOKEN";
 /// The environment variable that holds the sandbox's secret key of P2P invoices.
 const DEMO_P2P_KEY: &str = "QIWI_GATEWAY_DEMO_P2P_KEY";
 
@@ -57,7 +59,7 @@ struct Serve {
     /// Configuration file (TOML); environment variables override it.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Serves against an embedded sandbox with the credentials `demo` and `demo-p2p`.
+    /// Serves against an embedded sandbox with the credentials `demo`, `demo-info` and `demo-p2p`.
     #[arg(long)]
     sandbox: bool,
 }
@@ -131,6 +133,7 @@ async fn serve(serve: Serve) -> ExitCode {
     let env = |name: &str| {
         let seeded = match name {
             DEMO_TOKEN => Some(demo::WALLET_TOKEN.to_owned()),
+            DEMO_INFORMATION_TOKEN => Some(demo::INFORMATION_TOKEN.to_owned()),
             DEMO_P2P_KEY => Some(demo::P2P_SECRET_KEY.to_owned()),
             _ => None,
         };
@@ -180,6 +183,12 @@ async fn embedded(config: &mut Config) -> Result<Sandbox, String> {
         kind: Kind::Wallet,
         wallet: Wallet::parse(demo::WALLET),
         token_env: Some(Variable(DEMO_TOKEN.to_owned())),
+        ..CredentialConfig::default()
+    });
+    config.credentials.entry("demo-info".to_owned()).or_insert_with(|| CredentialConfig {
+        kind: Kind::Information,
+        wallet: Wallet::parse(demo::WALLET),
+        token_env: Some(Variable(DEMO_INFORMATION_TOKEN.to_owned())),
         ..CredentialConfig::default()
     });
     config.credentials.entry("demo-p2p".to_owned()).or_insert_with(|| CredentialConfig {

@@ -23,8 +23,8 @@ def area(name: str):
     return grpc.protos_and_services(f"qiwi/wallet/v1/{name}.proto")
 
 
-def sandbox(method: str, path: str, body: object = None) -> None:
-    """One request to the sandbox's own interface."""
+def sandbox(method: str, path: str, body: object = None) -> object:
+    """One request to the sandbox's own interface; what it answers, if anything."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(
         f"http://{SANDBOX}/__sandbox/{path}",
@@ -34,6 +34,7 @@ def sandbox(method: str, path: str, body: object = None) -> None:
     )
     with urllib.request.urlopen(request, timeout=5) as answer:
         assert answer.status < 300, f"{method} {path}: {answer.status}"
+        return json.loads(answer.read() or "null")
 
 
 class fault:
