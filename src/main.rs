@@ -51,7 +51,7 @@ enum Command {
 #[derive(Subcommand)]
 enum Events {
     /// Prints events as they happen, one JSON line each.
-    Tail(tail::Arguments),
+    Tail(Box<tail::Arguments>),
 }
 
 #[derive(Args)]

@@ -158,7 +158,7 @@ struct Show {
 }
 
 impl Show {
-    fn text<'a>(self, text: Option<&'a str>) -> Option<&'a str> {
+    fn text(self, text: Option<&str>) -> Option<&str> {
         text.map(|text| if self.personal { text } else { HIDDEN })
     }
 
