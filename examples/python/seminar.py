@@ -11,6 +11,7 @@ admitted. An information token suffices; no payment has to be looked for by hand
 Admissions and cursor are kept together in a file, so that a crash neither loses nor
 repeats one. A line is printed once its admission is in the file; whoever sends tickets
 takes them from the table `admitted`, which also has those whose line a crash swallowed.
+What only a notification told waits until QIWI confirms it.
 
 GATEWAY in the environment is the gateway's address, 127.0.0.1:50051 without it.
 """
@@ -56,7 +57,9 @@ def admit(kept, transaction_id, email, paid):
     """The line to print, unless this payment admitted somebody before."""
     row = [transaction_id, email, paid]
     done = kept.db.execute("INSERT OR IGNORE INTO admitted VALUES (?, ?, ?)", row)
-    return f"admitted {email} for {paid} RUB, transaction {transaction_id}" if done.rowcount else None
+    if done.rowcount == 0:
+        return None
+    return f"admitted {email} for {paid} RUB, transaction {transaction_id}"
 
 
 def handle(kept, event, price):

@@ -45,6 +45,8 @@ SETTINGS = {
         "QIWI_GATEWAY_EVENTS__POLL_FASTEST": "100ms",
         "QIWI_GATEWAY_EVENTS__POLL_SLOWEST": "400ms",
         "QIWI_GATEWAY_EVENTS__BALANCE_INTERVAL": "500ms",
+        # What QIWI permits in a minute, in a second: polling has a fifth of it.
+        "QIWI_GATEWAY_LIMIT__PERIOD": "1s",
     },
 }
 
