@@ -116,7 +116,7 @@ pub enum Access {
     },
     /// The P2P secret key.
     P2p,
-    /// Events: any credential that stands for a wallet or for bills, or none at all. A wallet token
+    /// Events: any credential that stands for a wallet, bills or a site, or none at all. A wallet token
     /// needs one of the scopes `HISTORY` and `PAYMENTS`.
     Events,
 }
@@ -147,7 +147,8 @@ impl Access {
             (Self::Wallet { information: true, scopes }, Kind::Information) => {
                 if granted.contains(scopes) { Ok(()) } else { Err(Denial::Scope(scopes)) }
             }
-            (Self::P2pOrWallet { .. } | Self::P2p | Self::Events, Kind::P2p) => Ok(()),
+            (Self::P2pOrWallet { .. } | Self::P2p | Self::Events, Kind::P2p)
+            | (Self::Events, Kind::Merchant) => Ok(()),
             (Self::Events, Kind::Wallet | Kind::Information) => {
                 let any = [Scopes::HISTORY, Scopes::PAYMENTS];
                 if any.into_iter().any(|scope| granted.contains(scope)) {

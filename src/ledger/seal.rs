@@ -48,6 +48,11 @@ impl LedgerKey {
         self.short(b"issuer", credential)
     }
 
+    /// What events call a merchant site.
+    pub fn site_tag(&self, merchant_site: &str) -> [u8; 16] {
+        self.short(b"site", merchant_site)
+    }
+
     fn short(&self, purpose: &[u8], of: &str) -> [u8; 16] {
         let mut short = [0; 16];
         for (to, from) in short.iter_mut().zip(self.tag(purpose, of.as_bytes())) {
