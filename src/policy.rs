@@ -272,11 +272,14 @@ pub enum Host {
     Site,
     /// `api.qiwi.com`: P2P invoices.
     Bill,
+    /// `acquiring.qiwi.com`: QIWI PAY, which knows a merchant by its client certificate. Its one
+    /// address is the whole base URL, so paths of its routes are empty.
+    Direct,
 }
 
 impl Host {
     /// Every host, in index order.
-    pub const ALL: [Self; 3] = [Self::Edge, Self::Site, Self::Bill];
+    pub const ALL: [Self; 4] = [Self::Edge, Self::Site, Self::Bill, Self::Direct];
 
     /// The label of metrics and logs.
     pub const fn as_str(self) -> &'static str {
@@ -284,6 +287,7 @@ impl Host {
             Self::Edge => "edge",
             Self::Site => "site",
             Self::Bill => "bill",
+            Self::Direct => "direct",
         }
     }
 }
@@ -338,13 +342,15 @@ pub enum Area {
     Webhook,
     /// QIWI Master cards.
     Card,
+    /// QIWI PAY.
+    Acquiring,
     /// Anything else.
     Other,
 }
 
 impl Area {
     /// Every area, in index order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Profile,
         Self::Limit,
         Self::Balance,
@@ -354,6 +360,7 @@ impl Area {
         Self::Invoice,
         Self::Webhook,
         Self::Card,
+        Self::Acquiring,
         Self::Other,
     ];
 
@@ -369,6 +376,7 @@ impl Area {
             Self::Invoice => "invoice",
             Self::Webhook => "webhook",
             Self::Card => "card",
+            Self::Acquiring => "acquiring",
             Self::Other => "other",
         }
     }

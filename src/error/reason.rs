@@ -94,6 +94,7 @@ reasons! {
     CALLER_UNKNOWN = Unauthenticated, Refused, "The caller is not known to this gateway.", "A callers' policy is configured and neither the client certificate nor the caller key belongs to it.";
     CALLER_NOT_ALLOWED = PermissionDenied, Refused, "The caller may not use this method or credential.", "The callers' policy does not grant this credential or this group of methods to the caller.";
     TOKEN_REJECTED = Unauthenticated, Refused, "QIWI does not accept the token.", "QIWI answered 401: the token is wrong, expired or was replaced by a newer one.";
+    CERTIFICATE_REJECTED = Unauthenticated, Refused, "QIWI does not accept the merchant's client certificate.", "QIWI PAY ended the TLS handshake, or answered 401 or 403: the credential's client certificate is missing, expired, revoked or of another merchant. Nothing was executed.";
     TOKEN_SCOPE_INSUFFICIENT = PermissionDenied, Refused, "The token lacks a permission this method needs.", "The credential's granted scopes do not cover the method (refused locally, nothing was sent), or QIWI answered 403.";
     WALLET_UNKNOWN = FailedPrecondition, Fix, "The wallet number is not known; state it in the request.", "The request names no wallet, the credential is configured without one, and the token may not read the profile that would tell.";
 
