@@ -165,6 +165,8 @@ impl Gateway {
             wallets: &self.wallets,
             hooks: &self.hub.hooks,
             caller: cx.caller.as_deref(),
+            credential: cx.credential.as_deref(),
+            paypage_url: self.config.upstream.paypage_url.as_str(),
         };
         let frame = frame::encode(&request.answer(&known)?);
         Ok(frame::reply(self.compression(&headers), frame))

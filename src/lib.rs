@@ -2,7 +2,7 @@
 //!
 //! The modules in reading order: what a method is ([`policy`], [`operations`], [`operation`]), how a
 //! call travels ([`server`], [`edge`], [`gateway`], [`cache`], [`upstream`]), what it maps
-//! ([`wallet`], [`p2p`], [`admin_api`]), what comes in by itself ([`notification`], [`events`]), and what
+//! ([`wallet`], [`p2p`], [`pay`], [`admin_api`]), what comes in by itself ([`notification`], [`events`]), and what
 //! all of them share. `ARCHITECTURE.md` has the map and walkthroughs.
 
 pub mod config;
@@ -30,6 +30,7 @@ pub mod wallets;
 pub mod admin_api;
 pub mod notification;
 pub mod p2p;
+pub mod pay;
 pub mod wallet;
 
 pub mod credentials;

@@ -177,6 +177,10 @@ pub struct Known<'a> {
     pub hooks: &'a crate::events::hooks::Hooks,
     /// Who asks.
     pub caller: Option<&'a crate::credentials::Caller>,
+    /// With which credential, where the method takes one.
+    pub credential: Option<&'a crate::credentials::Credential>,
+    /// Where browsers send QIWI PAY's payment form (`upstream.paypage_url`).
+    pub paypage_url: &'a str,
 }
 
 /// The start of a file QIWI sends.

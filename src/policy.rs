@@ -116,6 +116,10 @@ pub enum Access {
     },
     /// The P2P secret key.
     P2p,
+    /// A merchant of QIWI PAY, which the gateway holds: its secret key signs and its certificate
+    /// connects, so no token a caller brings can stand for one. Callers need the group for payments
+    /// where callers are known, whatever the method's class: the merchant's name is put under it.
+    Merchant,
     /// Events: any credential that stands for a wallet or for bills, or none at all. A wallet token
     /// needs one of the scopes `HISTORY` and `PAYMENTS`.
     Events,
@@ -135,8 +139,11 @@ impl Access {
     /// Decides about a credential whose kind and scopes are known.
     ///
     /// `None` stands for "unknown": a pass-through token carries no such knowledge and QIWI decides.
+    /// No such token is a merchant's.
     pub fn permits(self, kind: Option<Kind>, granted: Option<Scopes>) -> Result<(), Denial> {
-        let Some(kind) = kind else { return Ok(()) };
+        let Some(kind) = kind else {
+            return if matches!(self, Self::Merchant) { Err(Denial::Token) } else { Ok(()) };
+        };
         let granted = granted.unwrap_or(Scopes::NONE);
         match (self, kind) {
             (Self::Open | Self::Admin, _) => Ok(()),
@@ -148,6 +155,7 @@ impl Access {
                 if granted.contains(scopes) { Ok(()) } else { Err(Denial::Scope(scopes)) }
             }
             (Self::P2pOrWallet { .. } | Self::P2p | Self::Events, Kind::P2p) => Ok(()),
+            (Self::Merchant, Kind::Merchant) => Ok(()),
             (Self::Events, Kind::Wallet | Kind::Information) => {
                 let any = [Scopes::HISTORY, Scopes::PAYMENTS];
                 if any.into_iter().any(|scope| granted.contains(scope)) {
@@ -176,6 +184,8 @@ pub enum Denial {
     Information,
     /// A credential of this kind opens nothing here.
     Kind(Kind),
+    /// A token opens nothing here: the gateway must hold the credential.
+    Token,
 }
 
 /// The upstream side of a method.
