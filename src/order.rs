@@ -59,14 +59,7 @@ pub trait Payment: Message + Default + Send + Sync + 'static {
 
     /// Reads an answer with a 2xx status; `None` when it does not say that QIWI took the order.
     /// `id` is [`Order::id`].
-    fn taken(_body: &[u8], _id: &str) -> Option<Taken> {
-        None
-    }
-
-    /// What an answer with a 2xx status says, where refusals have a form of their own.
-    fn heard(body: &[u8], id: &str) -> Heard {
-        Self::taken(body, id).map_or(Heard::Untold, Heard::Taken)
-    }
+    fn taken(body: &[u8], id: &str) -> Option<Taken>;
 
     /// Overwrites what is secret in a request that is not needed any more.
     fn wipe(&mut self) {}
@@ -259,10 +252,12 @@ pub struct Found {
     pub before: Before,
 }
 
-/// Transactions of the same purchase that were there before an order.
+/// What is changed by an order, and what there was before it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Before {
-    /// Their numbers.
+    /// The number of the transaction that is changed.
+    pub parent: Option<String>,
+    /// The numbers of all transactions of the same purchase.
     pub transactions: Vec<String>,
     /// The purchase's own id at the merchant.
     pub order_id: Option<String>,
@@ -278,17 +273,6 @@ pub struct Sending {
     pub provider: String,
     /// The amount, where it is known.
     pub amount: Amount,
-}
-
-/// What an answer with a 2xx status says.
-#[derive(Debug)]
-pub enum Heard {
-    /// QIWI took the order.
-    Taken(Taken),
-    /// QIWI refused it, or says that it could not; whether that is certain follows from the reason.
-    Refused(Error),
-    /// Nothing this method knows.
-    Untold,
 }
 
 /// QIWI took the order.

@@ -22,7 +22,7 @@ use crate::credentials::Credential;
 use crate::error::{Error, Sent, reason};
 use crate::gateway::Gateway;
 use crate::ledger::{Lease, Record, Replace, State};
-use crate::order::{Account, Handover, Heard, Told};
+use crate::order::{Account, Handover, Taken, Told};
 use crate::policy::{Class, Route};
 use crate::upstream::Ask;
 use crate::upstream::refusal::{Said, explain};
@@ -52,7 +52,7 @@ pub(super) struct Attempt {
     pub body: Option<(Bytes, &'static str)>,
     /// The turn it has, where it changes a transaction.
     pub turn: Option<Turn>,
-    pub heard: fn(&[u8], &str) -> Heard,
+    pub taken: fn(&[u8], &str) -> Option<Taken>,
     /// When sending has to be over.
     pub send_until: Instant,
 }
@@ -138,12 +138,8 @@ impl Attempt {
             Ok(body) => body,
             Err(error) => return Verdict::of(error, self.record.attempt),
         };
-        match (self.heard)(&body, &self.record.key.id) {
-            Heard::Taken(taken) => return Verdict::Taken(taken),
-            Heard::Refused(error) => {
-                return Verdict::of(error.http_status(200).sent(Sent::Yes), self.record.attempt);
-            }
-            Heard::Untold => {}
+        if let Some(taken) = (self.taken)(&body, &self.record.key.id) {
+            return Verdict::Taken(taken);
         }
         let said = Said::read(&body);
         let error = if said.is_refusal() {

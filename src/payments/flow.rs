@@ -364,7 +364,7 @@ impl Gateway {
             target,
             body,
             turn,
-            heard: P::heard,
+            taken: P::taken,
             send_until: now + part.min(settings.send_max),
         };
         let running = attempt.run(Arc::clone(self));
@@ -529,7 +529,12 @@ impl<P: Payment> Drop for Wiped<P> {
 /// The account, as the methods of this sort know one. The edge has seen to it that the credential
 /// suits the method.
 fn payer<P: Payment>(account: &Account) -> Result<&P::Payer, Error> {
-    P::Payer::of(account).ok_or_else(|| Error::new(&reason::CREDENTIAL_KIND_UNSUITABLE).sent(Sent::No))
+    P::Payer::of(account).ok_or_else(unsuitable)
+}
+
+/// A credential whose account is not of the sort a method is about.
+pub(super) fn unsuitable() -> Error {
+    Error::new(&reason::CREDENTIAL_KIND_UNSUITABLE).sent(Sent::No)
 }
 
 /// Whether a payment that was not executed is sent again when its caller repeats it, without being

@@ -34,15 +34,18 @@ pub struct Memo {
     pub before: Option<Before>,
 }
 
-/// Transactions of the same purchase that were there before an order, see [`crate::order::Before`].
+/// What there was before an order, see [`crate::order::Before`].
 #[derive(Clone, PartialEq, Message)]
 pub struct Before {
-    /// Their numbers.
+    /// The numbers of all transactions of the same purchase.
     #[prost(string, repeated, tag = "1")]
     pub transactions: Vec<String>,
     /// The purchase's own id at the merchant.
     #[prost(string, optional, tag = "2")]
     pub order_id: Option<String>,
+    /// The number of the transaction that is changed.
+    #[prost(string, optional, tag = "3")]
+    pub parent: Option<String>,
 }
 
 impl Before {
@@ -54,8 +57,8 @@ impl Before {
 
 impl From<order::Before> for Before {
     fn from(before: order::Before) -> Self {
-        let order::Before { transactions, order_id } = before;
-        Self { transactions, order_id }
+        let order::Before { parent, transactions, order_id } = before;
+        Self { transactions, order_id, parent }
     }
 }
 

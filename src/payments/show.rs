@@ -177,7 +177,7 @@ fn as_data(error: &Error) -> Option<PaymentError> {
 }
 
 /// An amount as callers see it; none where there is none.
-fn money(amount: &Amount) -> Option<Money> {
+pub fn money(amount: &Amount) -> Option<Money> {
     let Amount { currency, units, nanos } = amount.clone();
     (!currency.is_empty()).then_some(Money { currency_code: currency, units, nanos })
 }

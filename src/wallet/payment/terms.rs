@@ -98,6 +98,7 @@ impl<'a> Terms<'a> {
             provider: provider.map(str::to_owned),
             amount: Some(self.ledger_amount()),
             content,
+            parent: None,
         })
     }
 
