@@ -180,7 +180,8 @@ impl Gateway {
         let (headers, cx, request) = self.read::<D>(call).await?;
         let route = route(D::POLICY)?;
         let wallet = self.wallet_for(&cx, route, request.wallet()).await?;
-        let asking = Asking { wallet: wallet.as_ref(), merchant: merchant(&cx), pages: &self.pages };
+        let asking =
+            Asking { wallet: wallet.as_ref(), merchant: merchant(&cx), pages: &self.pages };
         let question = request.ask(&asking).map_err(unsent)?;
         let mut answer = self.open(&cx, route, &question, wallet.as_ref()).await?;
         let fetch_time = prost_types::Timestamp::from(SystemTime::now());
@@ -220,7 +221,8 @@ impl Gateway {
     ) -> Result<Bytes, Error> {
         let route = route(O::POLICY)?;
         let wallet = self.wallet_for(&cx, route, request.wallet()).await?;
-        let asking = Asking { wallet: wallet.as_ref(), merchant: merchant(&cx), pages: &self.pages };
+        let asking =
+            Asking { wallet: wallet.as_ref(), merchant: merchant(&cx), pages: &self.pages };
         let question = request.ask(&asking).map_err(unsent)?;
         let Some(lifetime) = O::POLICY.cache.resolve(&self.config.cache) else {
             let fetch = Box::pin(self.settled(&cx, &request, &question, wallet.as_ref()));

@@ -54,8 +54,7 @@ pub trait Payment: Message + Default + Send + Sync + 'static {
     ///
     /// # Errors
     /// When what was found does not fit the request.
-    fn sending(&self, payer: &Self::Payer, order: &Order, found: &Found)
-    -> Result<Sending, Error>;
+    fn sending(&self, payer: &Self::Payer, order: &Order, found: &Found) -> Result<Sending, Error>;
 
     /// Reads an answer with a 2xx status; `None` when it does not say that QIWI took the order.
     /// `id` is [`Order::id`].
@@ -134,7 +133,7 @@ pub trait Shown: Sized + Send {
 }
 
 /// What came of an order: its entry, and what the answer held for nobody but the callers who wait.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Told {
     /// The entry.
     pub record: Record,
@@ -237,7 +236,12 @@ pub struct Preparation {
     pub call: Call,
     /// What the answer brings.
     pub read: Reading,
+    /// What is to be asked after it, if anything; its answer takes the place of this one.
+    pub then: Option<Next>,
 }
+
+/// The question after one, by what that brought.
+pub type Next = Box<dyn Fn(&Found) -> Option<Preparation> + Send + Sync>;
 
 /// What a preparation brought.
 #[derive(Default)]

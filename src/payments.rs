@@ -29,9 +29,9 @@ use crate::ledger::{Key, LedgerKey, LedgerStore, Record, Replace, State, StoreEr
 use crate::order::Account;
 use crate::telemetry::Metrics;
 
+pub mod acquiring;
 pub mod attempt;
 pub mod desk;
-pub mod acquiring;
 pub mod flow;
 pub mod handover;
 pub mod memo;

@@ -221,10 +221,10 @@ impl Shown for Outcome {
         show::taken(&told.record)?;
         let mut outcome = Self { operation: Some(operation(&told.record)), ..Self::default() };
         if let Some(handover) = &told.handover {
-            outcome.three_ds = handover.three_ds.as_ref().map(|of| pb::ThreeDs {
-                acs_url: of.acs_url.clone(),
-                pareq: of.pareq.to_string(),
-            });
+            outcome.three_ds = handover
+                .three_ds
+                .as_ref()
+                .map(|of| pb::ThreeDs { acs_url: of.acs_url.clone(), pareq: of.pareq.to_string() });
             outcome.card_token =
                 handover.card_token.as_ref().map(|(token, expire)| pb::IssuedCardToken {
                     card_token: token.to_string(),

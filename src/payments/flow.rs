@@ -172,11 +172,7 @@ impl Gateway {
     }
 
     /// What a transaction of QIWI PAY is now, where it may have gone on: nobody else asks for it.
-    async fn current<P: Payment>(
-        self: &Arc<Self>,
-        wanted: &Wanted<P>,
-        record: Record,
-    ) -> Record {
+    async fn current<P: Payment>(self: &Arc<Self>, wanted: &Wanted<P>, record: Record) -> Record {
         match (&wanted.account, record.state) {
             (Account::Site(_), State::Accepted) => {
                 self.looked(&wanted.cx, &wanted.account, record).await
@@ -312,7 +308,8 @@ impl Gateway {
             now,
         );
         let was = memo::Before::from(found.before);
-        let reply = Memo { before: Some(was).filter(|of| !of.is_empty()), ..Memo::default() }.bytes();
+        let reply =
+            Memo { before: Some(was).filter(|of| !of.is_empty()), ..Memo::default() }.bytes();
         let fresh = Record { reply, ..fresh };
         let Some(before) = before else {
             let fresh = Record { lease, ..fresh };
@@ -386,15 +383,18 @@ impl Gateway {
         provider: Option<&str>,
     ) -> Result<Found, Error> {
         let known = provider.map(str::to_owned);
-        let Some(Preparation { policy, call, read }) = request.preparation(payer, provider) else {
-            return Ok(Found { provider: known, ..Found::default() });
-        };
-        let asked = async {
-            let body = self.ask(cx, route(policy)?, policy.class, &call, None, cx.deadline).await?;
-            read(&body)
-        };
-        // Whatever it was, the payment itself has not been sent.
-        let mut found = asked.await.map_err(|error| error.sent(Sent::No))?;
+        let mut next = request.preparation(payer, provider);
+        let mut found = Found::default();
+        while let Some(Preparation { policy, call, read, then }) = next {
+            let asked = async {
+                let route = route(policy)?;
+                let body = self.ask(cx, route, policy.class, &call, None, cx.deadline).await?;
+                read(&body)
+            };
+            // Whatever it was, the payment itself has not been sent.
+            found = asked.await.map_err(|error| error.sent(Sent::No))?;
+            next = then.and_then(|then| then(&found));
+        }
         found.provider = known.or(found.provider);
         Ok(found)
     }

@@ -296,11 +296,7 @@ impl Gateway {
         let Some(payment) = reading.of_invoice(record) else { return Ok(InvoiceTrace::Gone) };
         // A payment that was made under an id of its own is not the invoice's.
         let id = payment.client_transaction_id.clone().unwrap_or_default();
-        let key = crate::ledger::Key::new(
-            record.key.owner.clone(),
-            OperationKind::Payment,
-            id,
-        );
+        let key = crate::ledger::Key::new(record.key.owner.clone(), OperationKind::Payment, id);
         match self.payments().store.get(&key).await {
             Ok(None) => Ok(InvoiceTrace::Paid(Box::new(payment.clone()))),
             Ok(Some(other)) if other.state == State::NotSent => {

@@ -151,7 +151,9 @@ fn apply(record: &mut Record, look: &Look, settings: &config::Payments, now: i64
             settle.scans = settle.scans.saturating_add(1);
             settle.first_scan_ms.get_or_insert(now);
             settle.last_scan_ms = Some(now);
-            if record.state == State::Uncertain && (is_busy(record) || is_settled(&record.settle, settings, now)) {
+            if record.state == State::Uncertain
+                && (is_busy(record) || is_settled(&record.settle, settings, now))
+            {
                 record.state = not_executed(record, settings, now);
                 if record.state == State::NotSent {
                     record.attempt = 0;
@@ -245,9 +247,8 @@ pub(super) fn adopt(record: &mut Record, finding: &Finding, now: i64) -> bool {
         return false;
     }
     let reply = memo.clone().beside(record).bytes();
-    let same = record.state == *state
-        && record.reply == reply
-        && record.transaction_id == *transaction_id;
+    let same =
+        record.state == *state && record.reply == reply && record.transaction_id == *transaction_id;
     record.state = *state;
     record.reply = reply;
     record.transaction_id.clone_from(transaction_id);

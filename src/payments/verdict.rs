@@ -49,11 +49,8 @@ impl Verdict {
 }
 
 /// QIWI looked at the token and no further.
-static NO_RIGHT: &[&Reason] = &[
-    &reason::TOKEN_REJECTED,
-    &reason::TOKEN_SCOPE_INSUFFICIENT,
-    &reason::CERTIFICATE_REJECTED,
-];
+static NO_RIGHT: &[&Reason] =
+    &[&reason::TOKEN_REJECTED, &reason::TOKEN_SCOPE_INSUFFICIENT, &reason::CERTIFICATE_REJECTED];
 
 /// Reasons that say that nothing was executed.
 static DEFINITE: &[&Reason] = &[

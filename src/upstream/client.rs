@@ -233,10 +233,7 @@ impl HostClient {
         *request.uri_mut() =
             Uri::try_from(target).map_err(|error| Failure::Unreachable(error.to_string()))?;
         let exchange = async {
-            let response = sender
-                .send_request(request)
-                .await
-                .map_err(|error| broken(&error))?;
+            let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
             let status = response.status().as_u16();
             let retry_after = retry_after(response.headers());
             let body = whole_json(response.into_body(), body_max).await?;
@@ -376,10 +373,8 @@ impl Profile {
     /// Whom to trust.
     fn trusting(
         &self,
-    ) -> Result<
-        rustls::ConfigBuilder<rustls::ClientConfig, rustls::client::WantsClientCert>,
-        String,
-    > {
+    ) -> Result<rustls::ConfigBuilder<rustls::ClientConfig, rustls::client::WantsClientCert>, String>
+    {
         let builder = rustls::ClientConfig::builder();
         let Some(pem) = &self.ca else {
             return builder.with_platform_verifier().map_err(|error| error.to_string());

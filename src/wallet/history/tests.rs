@@ -112,7 +112,8 @@ fn a_token_is_good_for_the_same_filters_only() {
     assert_eq!(all.filters().name(), pb::ListTransactionsRequest::default().filters().name());
     let other = Wallet::parse("79990000002").unwrap();
     let request = pb::ListTransactionsRequest { page_token, ..filtered };
-    let error = request.ask(&Asking { wallet: Some(&other), merchant: None, pages: pages() }).unwrap_err();
+    let error =
+        request.ask(&Asking { wallet: Some(&other), merchant: None, pages: pages() }).unwrap_err();
     assert_eq!(error.reason().name, "PAGE_TOKEN_INVALID");
 }
 

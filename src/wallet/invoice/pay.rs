@@ -106,6 +106,7 @@ impl Payment for pb::PayInvoiceRequest {
             // The list goes on from this one, and includes it.
             call: Call::new().query("rows", "1").query("next_id", &id),
             read: Box::new(move |body| open(body, &id, &currency)),
+            then: None,
         })
     }
 
@@ -261,9 +262,7 @@ mod tests {
             assert!(taken.transaction_id.is_none() && !taken.declined);
             Some((taken.status, taken.done))
         };
-        let of = |status: &str, done| {
-            Some((status.to_owned(), done))
-        };
+        let of = |status: &str, done| Some((status.to_owned(), done));
         assert_eq!(taken(&fixture("invoice/paid")), of("PAID_STATUS", true));
         assert_eq!(taken(r#"{"invoice_status":"PAYING_STATUS"}"#), of("PAYING_STATUS", false));
         for other in [

@@ -53,7 +53,10 @@ fn order<P: Payment<Payer = Wallet>>(request: &P) -> Result<Order, Error> {
 
 /// What leaves, once the preparation has brought `found`.
 #[track_caller]
-pub(crate) fn sent_with<P: Payment<Payer = Wallet>>(request: &P, found: &Found) -> (Request, Sending) {
+pub(crate) fn sent_with<P: Payment<Payer = Wallet>>(
+    request: &P,
+    found: &Found,
+) -> (Request, Sending) {
     let order = order(request).expect("a good request");
     let sending = request.sending(&wallet(), &order, found).expect("it can be sent");
     let target = sending.call.target(sending.route, Some(&wallet())).unwrap();
@@ -72,7 +75,10 @@ pub(crate) fn sent<P: Payment<Payer = Wallet>>(request: &P) -> Request {
 
 /// The question before a payment, when this provider is known.
 #[track_caller]
-pub(crate) fn asked<P: Payment<Payer = Wallet>>(request: &P, provider: Option<&str>) -> Option<Request> {
+pub(crate) fn asked<P: Payment<Payer = Wallet>>(
+    request: &P,
+    provider: Option<&str>,
+) -> Option<Request> {
     let preparation = request.preparation(&wallet(), provider)?;
     Some(rendered(preparation.policy, &preparation.call))
 }
@@ -94,7 +100,10 @@ pub(crate) fn told(error: &Error) -> (&'static str, Vec<String>) {
 
 /// Why an answer brings nothing.
 #[track_caller]
-pub(crate) fn unusable<P: Payment<Payer = Wallet>>(request: &P, json: &str) -> (&'static str, Vec<String>) {
+pub(crate) fn unusable<P: Payment<Payer = Wallet>>(
+    request: &P,
+    json: &str,
+) -> (&'static str, Vec<String>) {
     let Err(error) = found(request, json) else { panic!("{json} is of use") };
     assert!(error.log_detail().is_none_or(|detail| !detail.contains("4000")), "{json}");
     told(&error)
