@@ -100,7 +100,7 @@ fn an_answer_of_qiwi_shortens_the_search_and_a_duplicate_ends_it_as_refused() {
         assert_eq!(record.state, State::Uncertain);
         apply(&mut record, &absent(), &settings, SENT + 61_000);
         assert_eq!(record.state, end, "{}", reason.name);
-        let told = super::super::show::answer(&record).map(|_| ());
+        let told = super::super::show::taken(&record);
         assert_eq!(told.map_err(|error| error.reason().name), Err(reason.name));
     }
 }
