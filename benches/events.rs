@@ -232,7 +232,7 @@ fn letter(txn: u64) -> String {
 async fn post(to: SocketAddr, body: &str) -> u16 {
     let mut stream = TcpStream::connect(to).await.unwrap();
     let head = format!(
-        "POST /wallet/main HTTP/1.1\r\nhost: bench\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        "POST /notifications/wallet/main HTTP/1.1\r\nhost: bench\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();

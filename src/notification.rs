@@ -5,12 +5,14 @@
 //! what is answered and what is kept is the business of the callers.
 //!
 //! [`wallet`] reads the webhook of a wallet (catalogue W-HK-7), [`bill`] the notification about a
-//! P2P bill (W-INV-10). [`source`] tells whether a sender's address is one of QIWI's, [`identity`]
-//! by which keys notifications and the events made of them are recognised.
+//! P2P bill (W-INV-10), [`pay`] the one about a transaction of QIWI PAY (P-CBK-1). [`source`] tells
+//! whether a sender's address is one of QIWI's, [`identity`] by which keys notifications and the
+//! events made of them are recognised.
 
 pub mod bill;
 pub mod identity;
 mod json;
+pub mod pay;
 mod refusal;
 mod signature;
 pub mod source;

@@ -120,7 +120,7 @@ pub enum Access {
     /// connects, so no token a caller brings can stand for one. Callers need the group for payments
     /// where callers are known, whatever the method's class: the merchant's name is put under it.
     Merchant,
-    /// Events: any credential that stands for a wallet or for bills, or none at all. A wallet token
+    /// Events: any credential that stands for a wallet, bills or a site, or none at all. A wallet token
     /// needs one of the scopes `HISTORY` and `PAYMENTS`.
     Events,
 }
@@ -154,8 +154,8 @@ impl Access {
             (Self::Wallet { information: true, scopes }, Kind::Information) => {
                 if granted.contains(scopes) { Ok(()) } else { Err(Denial::Scope(scopes)) }
             }
-            (Self::P2pOrWallet { .. } | Self::P2p | Self::Events, Kind::P2p) => Ok(()),
-            (Self::Merchant, Kind::Merchant) => Ok(()),
+            (Self::P2pOrWallet { .. } | Self::P2p | Self::Events, Kind::P2p)
+            | (Self::Merchant | Self::Events, Kind::Merchant) => Ok(()),
             (Self::Events, Kind::Wallet | Kind::Information) => {
                 let any = [Scopes::HISTORY, Scopes::PAYMENTS];
                 if any.into_iter().any(|scope| granted.contains(scope)) {

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::pb::events::v1 as pb;
 use crate::pb::p2p::v1::Bill;
+use crate::pb::pay::v1 as pay;
 use crate::pb::r#type::v1::{Money, OffsetTime};
 use crate::pb::wallet::v1::Transaction;
 use pb::event::Payload;
@@ -42,6 +43,7 @@ enum Shown<'a> {
     Confirmation(ConfirmationLine<'a>),
     Balance(BalanceLine<'a>),
     Bill(BillLine<'a>),
+    Acquiring(AcquiringLine<'a>),
     Test(TestLine<'a>),
     System(SystemLine<'a>),
 }
@@ -93,6 +95,23 @@ struct BillLine<'a> {
     amount: Option<AmountLine>,
     #[serde(skip_serializing_if = "Option::is_none")]
     comment: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct AcquiringLine<'a> {
+    transaction_id: &'a str,
+    r#type: &'a str,
+    status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_code: Option<&'a str>,
+    #[serde(flatten)]
+    amount: Option<AmountLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    merchant_site: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    card: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -188,6 +207,7 @@ impl Show {
                 previous: self.amount(balance.previous_amount.as_ref()),
             }),
             Payload::Bill(bill) => Shown::Bill(self.bill(bill)),
+            Payload::Acquiring(of) => Shown::Acquiring(self.acquiring(of)),
             Payload::Test(test) => Shown::Test(TestLine {
                 webhook_id: test.webhook_id.as_deref(),
                 message_id: test.message_id.as_deref(),
@@ -211,6 +231,19 @@ impl Show {
             provider: of.provider.as_ref().and_then(|provider| provider.provider_id.as_deref()),
             account: self.text(of.account.as_deref()),
             comment: self.text(of.comment.as_deref()),
+        }
+    }
+
+    fn acquiring(self, of: &pay::Transaction) -> AcquiringLine<'_> {
+        AcquiringLine {
+            transaction_id: &of.transaction_id,
+            r#type: &of.type_raw,
+            status: &of.status_raw,
+            error_code: of.error.as_ref().map(|error| error.code_raw.as_str()),
+            amount: self.amount(of.amount.as_ref()),
+            merchant_site: of.merchant_site.as_deref(),
+            order_id: of.order_id.as_deref(),
+            card: self.text(of.card.as_ref().map(|card| card.masked_pan.as_str())),
         }
     }
 

@@ -156,7 +156,7 @@ impl Needs {
                 (given.scopes & needed != needed).then_some(scope)
             }
             (Events, Kind::Wallet) => (given.scopes & (HISTORY | PAYMENTS) == 0).then_some(scope),
-            (Events, Kind::Information | Kind::P2p) => None,
+            (Events, Kind::Information | Kind::P2p | Kind::Merchant) => None,
             (WalletOrInformation(_), Kind::Information) => None,
             (Wallet(_), Kind::Information) => Some(scope),
             (WalletOrP2p(_) | P2p, Kind::P2p) => None,

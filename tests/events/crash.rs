@@ -22,7 +22,7 @@ const SENDERS: usize = 8;
 async fn upstream() -> Fake {
     Fake::by(|seen| match seen.path() {
         "/payment-notifier/v1/hooks/active" => Answer::json(format!(
-            r#"{{"hookId":"{HOOK}","hookParameters":{{"url":"https://example.com/wallet/main"}},"hookType":"WEB","txnType":"BOTH"}}"#
+            r#"{{"hookId":"{HOOK}","hookParameters":{{"url":"https://example.com/notifications/wallet/main"}},"hookType":"WEB","txnType":"BOTH"}}"#
         )),
         path if path.ends_with("/key") => Answer::json(format!(r#"{{"key":"{KEY}"}}"#)),
         _ => Answer::new(404, ""),
@@ -57,7 +57,8 @@ async fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
                 tokio::spawn(async move {
                     while !stop.load(Ordering::Relaxed) {
                         let letter = Letter::incoming(sent.fetch_add(1, Ordering::Relaxed));
-                        match try_post(to, "/wallet/main", &[], &letter.body()).await {
+                        match try_post(to, "/notifications/wallet/main", &[], &letter.body()).await
+                        {
                             Some((200, _)) => acknowledged.lock().push(letter.txn),
                             Some(_) => {}
                             None => return,

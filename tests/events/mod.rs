@@ -10,6 +10,8 @@ mod hooks;
 mod intake;
 /// Notifications as QIWI signs them.
 pub mod letter;
+/// Notifications of QIWI PAY.
+mod pay;
 /// What the gateway finds out by itself: confirmations, histories, balances.
 mod poll;
 /// Lists, single events, the state of the log, and whose events a call sees.
