@@ -4,12 +4,31 @@
 //! block of the contract each and add it to the parameters; which operation takes which block, what
 //! it is sent over and what its answer means stand elsewhere. As in [`crate::wallet`], nothing here
 //! does IO.
+//!
+//! Blocks note what is wrong with them and go on, so that a request is refused with all of it: what
+//! they added is of use only when [`Checks::done`](crate::wallet::check::Checks::done) agrees.
 
+pub mod amount;
 pub mod answer;
+pub mod avia;
+pub mod change;
+pub mod check;
+pub mod customer;
+pub mod deal;
+pub mod finish;
+pub mod instrument;
+pub mod mobile;
+pub mod order;
 pub mod outcome;
 pub mod params;
+pub mod payment_form;
+pub mod payout;
+pub mod purchase;
+pub mod receipt;
 pub mod status;
+pub mod terms;
 pub mod transaction;
+pub mod zlib;
 
 use crate::error::{Error, Sent, acquiring, reason};
 use crate::policy::{Area, Host, NotFound, Route, Verb};
@@ -65,4 +84,19 @@ fn refused(code: &str) -> Error {
         None => &reason::UPSTREAM_REJECTED,
     };
     Error::new(reason).upstream_code(code.to_owned()).sent(Sent::Yes)
+}
+
+/// Where a block of the contract goes: the same block has other fields in other requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The payment form, which a browser sends.
+    Form,
+    /// A sale or an authorisation.
+    Payment,
+    /// The capture of an authorisation.
+    Capture,
+    /// A reversal or a refund.
+    Return,
+    /// A payout.
+    Payout,
 }

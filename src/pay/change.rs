@@ -3,15 +3,14 @@
 //!
 //! QIWI knows them by no id of the merchant's, so what there was before is read first.
 
-use super::Opcode;
 use super::amount::Amount;
 use super::answer::Listed;
 use super::outcome::Outcome;
 use super::params::Params;
-use super::receipt::Place;
 use super::status::{self, check_transaction_id};
 use super::terms::{self, MONEY, Terms};
 use super::transaction::Noted;
+use super::{Opcode, Place};
 use crate::credentials::Merchant;
 use crate::error::{Error, reason};
 use crate::ledger::OperationKind;
@@ -45,6 +44,10 @@ struct Change<'a> {
 }
 
 impl Change<'_> {
+    fn place(&self) -> Place {
+        if self.opcode == Opcode::CAPTURE { Place::Capture } else { Place::Return }
+    }
+
     fn terms(&self, merchant: &Merchant) -> Result<Terms, Error> {
         let mut checks = Checks::default();
         let mut params = Params::new(self.opcode, &merchant.site);
@@ -66,13 +69,15 @@ impl Change<'_> {
             params.text("amount", amount.as_str());
         }
         if let Some(receipt) = self.receipt {
-            checks.within("receipt", |checks| receipt.add(checks, &mut params, Place::Operation));
+            checks.within("receipt", |checks| receipt.add(checks, &mut params, self.place()));
         }
         if let Some(avia) = self.avia {
             checks.within("avia", |checks| avia.add(checks, &mut params, None));
         }
         if let Some(deal) = self.safe_deal {
-            checks.within("safe_deal", |checks| deal.add(checks, &mut params, checked.as_ref()));
+            checks.within("safe_deal", |checks| {
+                deal.add(checks, &mut params, self.place(), checked.as_ref())
+            });
         }
         checks.done()?;
         Ok(Terms {

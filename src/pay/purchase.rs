@@ -1,13 +1,11 @@
 //! Purchases in one step and in two (catalogue P-API-1, P-API-3), and those that began a recurring
 //! agreement (P-API-10, P-API-11), which took the same parameters.
 
-use super::Opcode;
 use super::amount::Amount;
 use super::outcome::Outcome;
 use super::params::Params;
-use super::receipt::Place;
-use super::status::check_order_id;
 use super::terms::{self, MONEY, Terms};
+use super::{Opcode, Place};
 use crate::credentials::Merchant;
 use crate::error::Error;
 use crate::ledger::OperationKind;
@@ -56,26 +54,32 @@ macro_rules! purchase {
                 let mut checks = Checks::default();
                 let mut params = Params::new(Opcode::$opcode, &merchant.site);
                 let id = order.as_ref().map_or("", |order| order.order_id.as_str());
-                check_order_id(&mut checks, "order.order_id", id);
                 let checked = Amount::of(&mut checks, "amount", amount.as_ref());
                 if let Some(amount) = &checked {
                     amount.add(&mut params);
                 }
-                if let Some(order) = order {
-                    checks.within("order", |checks| order.add(checks, &mut params));
+                match order {
+                    Some(order) => checks.within("order", |checks| {
+                        order.add(checks, &mut params, Place::Payment);
+                    }),
+                    None => checks.invalid("order.order_id", "Give an id of your own."),
                 }
                 match instrument {
                     Some(instrument) => {
-                        checks.within("instrument", |checks| instrument.add(checks, &mut params));
+                        checks.within("instrument", |checks| {
+                            instrument.add(checks, &mut params, Place::Payment)
+                        });
                     }
                     None => checks.invalid("instrument", "Say what is paid with."),
                 }
                 if let Some(customer) = customer {
-                    checks.within("customer", |checks| customer.add(checks, &mut params));
+                    checks.within("customer", |checks| {
+                        customer.add(checks, &mut params, Place::Payment)
+                    });
                 }
                 if let Some(receipt) = receipt {
                     checks.within("receipt", |checks| {
-                        receipt.add(checks, &mut params, Place::Operation);
+                        receipt.add(checks, &mut params, Place::Payment);
                     });
                 }
                 if let Some(avia) = avia {
@@ -84,7 +88,7 @@ macro_rules! purchase {
                 }
                 if let Some(deal) = safe_deal {
                     checks.within("safe_deal", |checks| {
-                        deal.add(checks, &mut params, checked.as_ref());
+                        deal.add(checks, &mut params, Place::Payment, checked.as_ref());
                     });
                 }
                 if let Some(receiver) = receiver {

@@ -76,4 +76,3 @@ pub fn ledger_amount(checked: Option<&Amount>, money: Option<&Money>) -> Option<
 pub fn taken(body: &[u8], _: &str) -> Option<Taken> {
     answer::taken(body)
 }
-
