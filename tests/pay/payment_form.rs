@@ -246,8 +246,9 @@ async fn the_hop_to_a_bank_needs_no_credential() {
     let gateway = Setup::new(&fake).start().await;
     let channel = gateway.channel().await;
     let request = pb::Build3dsFormRequest::decode(&*samples::of(HOP).request).unwrap();
-    let reply = Ask::default().unary::<_, pb::Build3dsFormResponse>(&channel, HOP, request.clone());
-    let form = reply.await.unwrap().into_inner();
+    let ask = Ask::default();
+    let reply = ask.unary::<_, pb::Build3dsFormResponse>(&channel, HOP, request.clone()).await;
+    let form = reply.unwrap().into_inner();
     assert_eq!(form.action_url, request.acs_url);
     let fields = form.fields.iter().map(|field| (field.name.as_str(), field.value.as_str()));
     assert!(fields.eq([
