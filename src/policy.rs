@@ -116,6 +116,10 @@ pub enum Access {
     },
     /// The P2P secret key.
     P2p,
+    /// A merchant of QIWI PAY, which the gateway holds: its secret key signs and its certificate
+    /// connects, so no token a caller brings can stand for one. Callers need the group for payments
+    /// where callers are known, whatever the method's class: the merchant's name is put under it.
+    Merchant,
     /// Events: any credential that stands for a wallet, bills or a site, or none at all. A wallet token
     /// needs one of the scopes `HISTORY` and `PAYMENTS`.
     Events,
@@ -135,8 +139,11 @@ impl Access {
     /// Decides about a credential whose kind and scopes are known.
     ///
     /// `None` stands for "unknown": a pass-through token carries no such knowledge and QIWI decides.
+    /// No such token is a merchant's.
     pub fn permits(self, kind: Option<Kind>, granted: Option<Scopes>) -> Result<(), Denial> {
-        let Some(kind) = kind else { return Ok(()) };
+        let Some(kind) = kind else {
+            return if matches!(self, Self::Merchant) { Err(Denial::Token) } else { Ok(()) };
+        };
         let granted = granted.unwrap_or(Scopes::NONE);
         match (self, kind) {
             (Self::Open | Self::Admin, _) => Ok(()),
@@ -148,7 +155,7 @@ impl Access {
                 if granted.contains(scopes) { Ok(()) } else { Err(Denial::Scope(scopes)) }
             }
             (Self::P2pOrWallet { .. } | Self::P2p | Self::Events, Kind::P2p)
-            | (Self::Events, Kind::Merchant) => Ok(()),
+            | (Self::Merchant | Self::Events, Kind::Merchant) => Ok(()),
             (Self::Events, Kind::Wallet | Kind::Information) => {
                 let any = [Scopes::HISTORY, Scopes::PAYMENTS];
                 if any.into_iter().any(|scope| granted.contains(scope)) {
@@ -177,6 +184,8 @@ pub enum Denial {
     Information,
     /// A credential of this kind opens nothing here.
     Kind(Kind),
+    /// A token opens nothing here: the gateway must hold the credential.
+    Token,
 }
 
 /// The upstream side of a method.
@@ -273,11 +282,14 @@ pub enum Host {
     Site,
     /// `api.qiwi.com`: P2P invoices.
     Bill,
+    /// `acquiring.qiwi.com`: QIWI PAY, which knows a merchant by its client certificate. Its one
+    /// address is the whole base URL, so paths of its routes are empty.
+    Direct,
 }
 
 impl Host {
     /// Every host, in index order.
-    pub const ALL: [Self; 3] = [Self::Edge, Self::Site, Self::Bill];
+    pub const ALL: [Self; 4] = [Self::Edge, Self::Site, Self::Bill, Self::Direct];
 
     /// The label of metrics and logs.
     pub const fn as_str(self) -> &'static str {
@@ -285,6 +297,7 @@ impl Host {
             Self::Edge => "edge",
             Self::Site => "site",
             Self::Bill => "bill",
+            Self::Direct => "direct",
         }
     }
 }
@@ -339,13 +352,15 @@ pub enum Area {
     Webhook,
     /// QIWI Master cards.
     Card,
+    /// QIWI PAY.
+    Acquiring,
     /// Anything else.
     Other,
 }
 
 impl Area {
     /// Every area, in index order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Profile,
         Self::Limit,
         Self::Balance,
@@ -355,6 +370,7 @@ impl Area {
         Self::Invoice,
         Self::Webhook,
         Self::Card,
+        Self::Acquiring,
         Self::Other,
     ];
 
@@ -370,6 +386,7 @@ impl Area {
             Self::Invoice => "invoice",
             Self::Webhook => "webhook",
             Self::Card => "card",
+            Self::Acquiring => "acquiring",
             Self::Other => "other",
         }
     }

@@ -40,7 +40,15 @@ impl World {
 
     fn ask<L: Local>(&self, request: &L, caller: Option<&Caller>) -> Result<L::Response, Error> {
         let Self { credentials, wallets, hooks, .. } = self;
-        request.answer(&Known { credentials, wallets, hooks, caller })
+        let known = Known {
+            credentials,
+            wallets,
+            hooks,
+            caller,
+            credential: None,
+            paypage_url: "https://pay.qiwi.com/paypage/initial",
+        };
+        request.answer(&known)
     }
 
     fn get(&self, name: &str) -> pb::Credential {

@@ -203,6 +203,7 @@ fn bearer(value: &str) -> Option<&str> {
 fn group_of(policy: &Policy) -> Group {
     match (policy.access, policy.class) {
         (Access::Admin | Access::WalletSecret { .. }, _) => Group::Admin,
+        (Access::Merchant, _) => Group::Pay,
         (Access::Events, _) | (_, Class::Read) => Group::Read,
         (_, Class::Write | Class::Once | Class::Money) => Group::Pay,
     }
@@ -226,6 +227,10 @@ fn check(access: Access, credential: &Credential) -> Result<(), Error> {
         Denial::Kind(kind) => Error::new(&reason::CREDENTIAL_KIND_UNSUITABLE).field(
             CREDENTIAL_KEY,
             format!("A credential of kind {kind} does not open this method."),
+        ),
+        Denial::Token => Error::new(&reason::CREDENTIAL_KIND_UNSUITABLE).field(
+            CREDENTIAL_KEY,
+            "No token opens this method: name a merchant's credential that the gateway holds.",
         ),
     })
 }

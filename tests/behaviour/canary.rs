@@ -109,6 +109,7 @@ fn talkative(fake: &Fake, collector: &Collector, markers: &mut Markers) -> Setup
         .credential("main", credentials::Kind::Wallet, Some(&markers.digits(11)), &token)
         .credential("empty", credentials::Kind::Wallet, None, &markers.word())
         .credential("bills", credentials::Kind::P2p, None, &markers.word())
+        .credential("shop", credentials::Kind::Merchant, None, &markers.word())
         .log_all();
     let telemetry = TelemetrySettings {
         otlp: true,

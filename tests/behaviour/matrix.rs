@@ -30,6 +30,8 @@ enum Needs {
     WalletOrP2p(u8),
     /// The P2P secret key and no other.
     P2p,
+    /// A merchant and no other, and no token a caller brings.
+    Merchant,
     /// A token with one of `HISTORY` and `PAYMENTS`, the P2P secret key, or nothing.
     Events,
 }
@@ -96,6 +98,8 @@ const EXPECTED: &[(&str, Needs)] = &[
     ("qiwi.p2p.v1.BillService/CancelBill", P2p),
     ("qiwi.p2p.v1.BillService/BuildBillFormLink", Nothing),
     ("qiwi.p2p.v1.BillService/DecoratePayUrl", Nothing),
+    ("qiwi.pay.v1.PaymentFormService/BuildPaymentForm", Merchant),
+    ("qiwi.pay.v1.PaymentFormService/Build3dsForm", Nothing),
     ("qiwi.events.v1.EventService/Subscribe", Events),
     ("qiwi.events.v1.EventService/ListEvents", Events),
     ("qiwi.events.v1.EventService/GetEvent", Events),
@@ -159,7 +163,8 @@ impl Needs {
             (Wallet(_), Kind::Information) => Some(scope),
             (WalletOrP2p(_) | P2p, Kind::P2p) => None,
             (WalletOrP2p(_), Kind::Information) => Some(kind),
-            (P2p, Kind::Wallet | Kind::Information) => Some(kind),
+            (Merchant, Kind::Merchant) => None,
+            (P2p | Merchant, Kind::Wallet | Kind::Information) => Some(kind),
             (_, Kind::P2p | Kind::Merchant) => Some(kind),
         }
     }
@@ -255,12 +260,16 @@ fn every_row_agrees_with_the_table_for_every_credential() {
                 Denial::Scope(_) | Denial::NoneOf(_) | Denial::Information => {
                     "TOKEN_SCOPE_INSUFFICIENT"
                 }
-                Denial::Kind(_) => "CREDENTIAL_KIND_UNSUITABLE",
+                Denial::Kind(_) | Denial::Token => "CREDENTIAL_KIND_UNSUITABLE",
             });
             assert_eq!(reason, needs.refuses(given), "{rpc} with {given:?}");
         }
-        // Nothing is known of a token a caller brings: QIWI decides.
-        assert_eq!(row.policy.access.permits(None, None), Ok(()), "{rpc}");
+        // Nothing is known of a token a caller brings, but that it is no merchant's: QIWI decides.
+        let brought = match needs {
+            Merchant => Err(Denial::Token),
+            _ => Ok(()),
+        };
+        assert_eq!(row.policy.access.permits(None, None), brought, "{rpc}");
     }
 }
 
