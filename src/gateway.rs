@@ -159,7 +159,7 @@ impl Gateway {
     /// # Errors
     /// As the error table says.
     pub async fn local<L: Local>(self: Arc<Self>, call: Inbound) -> Result<Outbound, Error> {
-        let (headers, cx, request) = self.read::<L>(call).await?;
+        let (headers, cx, mut request) = self.read::<L>(call).await?;
         let known = Known {
             credentials: &self.credentials,
             wallets: &self.wallets,
@@ -168,8 +168,13 @@ impl Gateway {
             credential: cx.credential.as_deref(),
             paypage_url: self.config.upstream.paypage_url.as_str(),
         };
-        let frame = frame::encode(&request.answer(&known)?);
-        Ok(frame::reply(self.compression(&headers), frame))
+        let frame = request.answer(&known).map(|mut response| {
+            let frame = frame::encode(&response);
+            L::wipe_response(&mut response);
+            frame
+        });
+        request.wipe();
+        Ok(frame::reply(self.compression(&headers), frame?))
     }
 
     /// Streams a file.

@@ -57,7 +57,7 @@ pub mod tail;
 )]
 pub mod pb {
     include!(concat!(env!("OUT_DIR"), "/pb.rs"));
-    pub use qiwi::{admin, events, p2p, r#type, wallet};
+    pub use qiwi::{admin, events, p2p, pay, r#type, wallet};
     // Debug that hides what `sensitivity` marks PERSONAL or SECRET.
     include!(concat!(env!("OUT_DIR"), "/debug.rs"));
 

@@ -165,6 +165,12 @@ pub trait Local: Message + Default + Send + Sync + 'static {
     /// # Errors
     /// Typed errors that name the field and what to do.
     fn answer(&self, known: &Known<'_>) -> Result<Self::Response, Error>;
+
+    /// Wipes what is secret in the request, once it is answered.
+    fn wipe(&mut self) {}
+
+    /// Wipes what is secret in a reply that is encoded already.
+    fn wipe_response(_response: &mut Self::Response) {}
 }
 
 /// What a [`Local`] method may look at.

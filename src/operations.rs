@@ -20,7 +20,7 @@ use crate::method::Method;
 use crate::operation::{Download, Local, Operation};
 use crate::order::Payment;
 use crate::payments::rpc;
-use crate::pb::{admin::v1 as admin, p2p::v1 as p2p, wallet::v1 as wallet};
+use crate::pb::{admin::v1 as admin, p2p::v1 as p2p, pay::v1 as pay, wallet::v1 as wallet};
 use crate::policy::Policy;
 
 /// A method under way.
@@ -162,6 +162,9 @@ fn table() -> Vec<Row> {
         unary::<p2p::CancelBillRequest>(),
         local::<p2p::BuildBillFormLinkRequest>(),
         local::<p2p::DecoratePayUrlRequest>(),
+        // Forms of QIWI PAY
+        local::<pay::BuildPaymentFormRequest>(),
+        local::<pay::Build3dsFormRequest>(),
         // Events
         (&consume::CONSUME, |gateway, call| Box::pin(gateway.consume(call))),
         (&events::SUBSCRIBE, |gateway, call| Box::pin(gateway.subscribe(call))),

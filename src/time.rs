@@ -91,6 +91,22 @@ pub fn to_moscow(stamp: &prost_types::Timestamp, field: &'static str) -> Result<
     instant(stamp).map(moscow).ok_or_else(|| Error::invalid(field, "Give a valid timestamp."))
 }
 
+/// A request's timestamp at a stated offset, or in UTC: `2016-12-30T02:45:00+00:00`. What is below
+/// a second is cut. `None` when it is not a valid protobuf timestamp after 1970, or the offset not
+/// one of whole minutes below a day.
+pub fn at_offset(
+    stamp: &prost_types::Timestamp,
+    offset: Option<&prost_types::Duration>,
+) -> Option<String> {
+    let instant = instant(stamp).filter(|instant| instant.as_second() > 0)?;
+    let offset = offset.copied().unwrap_or_default();
+    if offset.nanos != 0 || offset.seconds % 60 != 0 || offset.seconds.abs() >= 86_400 {
+        return None;
+    }
+    let offset = Offset::from_seconds(i32::try_from(offset.seconds).ok()?).ok()?;
+    Some(written(instant, offset))
+}
+
 /// Both ends of a range as QIWI wants them: seconds, Moscow offset on both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Range {
@@ -170,15 +186,23 @@ fn wide(field: &'static str, what: &'static str) -> Error {
 
 /// `2017-05-10T00:00:00+03:00`.
 fn moscow(instant: Timestamp) -> String {
-    let local = MOSCOW.to_datetime(instant);
+    written(instant, MOSCOW)
+}
+
+fn written(instant: Timestamp, offset: Offset) -> String {
+    let local = offset.to_datetime(instant);
+    let minutes = offset.seconds() / 60;
     format!(
-        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}+03:00",
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}{}{:02}:{:02}",
         local.year(),
         local.month(),
         local.day(),
         local.hour(),
         local.minute(),
-        local.second()
+        local.second(),
+        if minutes < 0 { '-' } else { '+' },
+        minutes.abs() / 60,
+        minutes.abs() % 60
     )
 }
 
@@ -242,6 +266,25 @@ mod tests {
 
     fn at(text: &str) -> prost_types::Timestamp {
         stamp(text.parse().unwrap())
+    }
+
+    #[test]
+    fn times_are_written_at_the_offset_asked_for() {
+        let offset = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
+        for (seconds, written) in [
+            (None, "2016-12-30T02:45:09+00:00"),
+            (Some(10_800), "2016-12-30T05:45:09+03:00"),
+            (Some(-12_600), "2016-12-29T23:15:09-03:30"),
+            (Some(-1800), "2016-12-30T02:15:09-00:30"),
+        ] {
+            let offset = seconds.and_then(offset);
+            let text = at_offset(&at("2016-12-30T02:45:09.9Z"), offset.as_ref());
+            assert_eq!(text.as_deref(), Some(written));
+        }
+        for seconds in [86_400, -86_400, 59, i64::MAX] {
+            assert_eq!(at_offset(&at("2016-12-30T02:45:09Z"), offset(seconds).as_ref()), None);
+        }
+        assert_eq!(at_offset(&at("1970-01-01T00:00:00Z"), None), None);
     }
 
     #[track_caller]

@@ -44,6 +44,12 @@ mod wallet {
     mod writes;
 }
 
+/// QIWI PAY.
+mod pay {
+    /// The form a browser sends, and who may have it signed.
+    mod payment_form;
+}
+
 /// P2P invoices.
 mod p2p {
     /// Bills against the sandbox, and what becomes of one when answers are lost.

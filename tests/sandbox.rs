@@ -8,7 +8,7 @@ use qiwi_gateway::pb::{p2p::v1 as p2p, wallet::v1 as wallet};
 use qiwi_gateway::policy::{Class, Shape};
 use qiwi_gateway::sandbox::{Sandbox, SandboxConfig, demo};
 
-use crate::support::{Ask, BILLS, Gateway, Setup, samples, told};
+use crate::support::{Ask, BILLS, Gateway, MERCHANT_KEY, SHOP, Setup, samples, told};
 
 async fn both() -> (Sandbox, Gateway) {
     let config = SandboxConfig { listen: "127.0.0.1:0".parse().unwrap(), ..Default::default() };
@@ -22,6 +22,7 @@ async fn both() -> (Sandbox, Gateway) {
             demo::PROFESSIONAL_WALLET_TOKEN,
         )
         .credential("bills", Kind::P2p, None, demo::P2P_SECRET_KEY)
+        .credential("shop", Kind::Merchant, None, MERCHANT_KEY)
         .start()
         .await;
     (sandbox, gateway)
@@ -122,7 +123,11 @@ async fn every_read_answers() {
             "GetBill" => p2p::GetBillRequest { bill_id: bill.bill_id.clone() }.encode_to_vec(),
             _ => samples::of(rpc).request,
         };
-        let ask = Ask::with(if rpc.starts_with("qiwi.p2p.") { BILLS } else { &[DEMO] });
+        let ask = Ask::with(match rpc.split('.').nth(1) {
+            Some("p2p") => BILLS,
+            Some("pay") => SHOP,
+            _ => &[DEMO],
+        });
         match row.policy.shape {
             Shape::Unary => {
                 let reply = ask.raw(&channel, rpc, request).await;

@@ -52,6 +52,19 @@ impl SigningKey {
     }
 }
 
+/// The site of a merchant's credential.
+///
+/// # Errors
+/// `CREDENTIAL_KIND_UNSUITABLE` when the credential names none.
+pub fn site_of(credential: &Credential) -> Result<&str, Error> {
+    credential.merchant_site.as_deref().ok_or_else(|| {
+        Error::new(&reason::CREDENTIAL_KIND_UNSUITABLE).field(
+            "x-qiwi-credential",
+            "The credential belongs to no merchant site; name one of a merchant.",
+        )
+    })
+}
+
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SigningKey(***)")
@@ -60,7 +73,30 @@ impl fmt::Debug for SigningKey {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::config::Config;
+    use crate::credentials::Credentials;
+
+    #[test]
+    fn a_merchant_signs_for_its_site_and_no_other_credential_does() {
+        let config = Config::from_toml(
+            "[credentials.shop]\nkind = \"merchant\"\nmerchant_site = \"99\"\nsecret_env = \"S\"\n\
+             [credentials.main]\nkind = \"wallet\"\ntoken_env = \"T\"\n",
+        );
+        let secret = |_: &str| Some("secret_key".to_owned());
+        let credentials = Credentials::load(&config.unwrap(), secret).unwrap();
+        let shop = credentials.named("shop").unwrap();
+        assert_eq!(site_of(&shop).unwrap(), "99");
+        let key = SigningKey::of(&shop).unwrap();
+        assert_eq!(key.sign(["a"]), SigningKey::new("secret_key").sign(["a"]));
+        let main = credentials.named("main").unwrap();
+        for error in [SigningKey::of(&main).map(|_| ()), site_of(&main).map(|_| ())] {
+            let error = error.unwrap_err();
+            assert_eq!(error.reason().name, "CREDENTIAL_KIND_UNSUITABLE");
+            assert!(format!("{error:?}").contains("x-qiwi-credential"));
+        }
+    }
 
     #[test]
     fn values_are_joined_with_bars_and_empty_ones_leave_none() {

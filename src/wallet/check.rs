@@ -15,7 +15,7 @@ const ID_DIGITS_MAX: usize = 20;
 /// What is wrong with a request so far.
 #[derive(Default)]
 pub struct Checks {
-    found: Vec<(&'static Reason, Cow<'static, str>, &'static str)>,
+    found: Vec<(&'static Reason, Cow<'static, str>, Cow<'static, str>)>,
     /// Path of the message whose fields are looked at, with a dot at its end; empty for the request.
     within: String,
 }
@@ -31,7 +31,7 @@ impl Checks {
         checked
     }
 
-    fn note(&mut self, reason: &'static Reason, field: Cow<'static, str>, what: &'static str) {
+    fn note(&mut self, reason: &'static Reason, field: Cow<'static, str>, what: Cow<'static, str>) {
         let field = match self.within.as_str() {
             "" => field,
             within => format!("{within}{field}").into(),
@@ -40,13 +40,17 @@ impl Checks {
     }
 
     /// Notes a broken rule.
-    pub fn invalid(&mut self, field: impl Into<Cow<'static, str>>, what: &'static str) {
-        self.note(&reason::REQUEST_INVALID, field.into(), what);
+    pub fn invalid(
+        &mut self,
+        field: impl Into<Cow<'static, str>>,
+        what: impl Into<Cow<'static, str>>,
+    ) {
+        self.note(&reason::REQUEST_INVALID, field.into(), what.into());
     }
 
     /// Notes an amount QIWI would not take as it is.
     pub fn imprecise(&mut self, field: &'static str, what: &'static str) {
-        self.note(&reason::AMOUNT_PRECISION, field.into(), what);
+        self.note(&reason::AMOUNT_PRECISION, field.into(), what.into());
     }
 
     /// The id of a payment. A leading zero would not survive QIWI's history, which tells numbers.

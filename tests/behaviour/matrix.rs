@@ -98,6 +98,8 @@ const EXPECTED: &[(&str, Needs)] = &[
     ("qiwi.p2p.v1.BillService/CancelBill", P2p),
     ("qiwi.p2p.v1.BillService/BuildBillFormLink", Nothing),
     ("qiwi.p2p.v1.BillService/DecoratePayUrl", Nothing),
+    ("qiwi.pay.v1.PaymentFormService/BuildPaymentForm", Merchant),
+    ("qiwi.pay.v1.PaymentFormService/Build3dsForm", Nothing),
     ("qiwi.events.v1.EventService/Subscribe", Events),
     ("qiwi.events.v1.EventService/ListEvents", Events),
     ("qiwi.events.v1.EventService/GetEvent", Events),

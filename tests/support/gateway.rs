@@ -25,9 +25,18 @@ pub const P2P_KEY: &str = "p2p-key-of-bills";
 /// The metadata of a call with the credential `bills`.
 pub const BILLS: &[(&str, &str)] = &[("x-qiwi-credential", "bills")];
 
+/// The secret key of the credential `shop`: the one of QIWI's samples.
+pub const MERCHANT_KEY: &str = "secret_key";
+/// The metadata of a call with the credential `shop`.
+pub const SHOP: &[(&str, &str)] = &[("x-qiwi-credential", "shop")];
+
 /// The metadata of a call of this method with a credential of [`Setup::new`] that opens it.
 pub fn opening(rpc: &str) -> &'static [(&'static str, &'static str)] {
-    if rpc.starts_with("qiwi.p2p.") { BILLS } else { MAIN }
+    match rpc.split('.').nth(1) {
+        Some("p2p") => BILLS,
+        Some("pay") => SHOP,
+        _ => MAIN,
+    }
 }
 
 /// A gateway about to be started.
@@ -48,12 +57,13 @@ pub struct Gateway {
 }
 
 impl Setup {
-    /// A gateway in front of `fake`, with the credentials `main`, a wallet's, and `bills`, a P2P key.
+    /// A gateway in front of `fake`, with the credentials `main`, a wallet's, `bills`, a P2P key, and
+    /// `shop`, a merchant.
     ///
     /// Breakers stay closed and repeats are quick and unlimited, so that only the tests about
     /// those meet them.
     pub fn new(fake: &Fake) -> Self {
-        Self::at(&fake.url()).both()
+        Self::at(&fake.url()).both().credential("shop", Kind::Merchant, None, MERCHANT_KEY)
     }
 
     /// A gateway in front of this address, without credentials.
@@ -126,6 +136,7 @@ impl Setup {
         let credential = CredentialConfig {
             kind,
             wallet: wallet.and_then(Wallet::parse),
+            merchant_site: (kind == Kind::Merchant).then(|| "99".to_owned()),
             token_env,
             secret_env,
             // Tests count what reaches the upstream.

@@ -18,7 +18,9 @@ use tokio::net::TcpStream;
 
 pub use call::Ask;
 pub use fake::{Answer, Fake, Seen};
-pub use gateway::{BILLS, Gateway, MAIN, P2P_KEY, Setup, TOKEN, WALLET, opening};
+pub use gateway::{
+    BILLS, Gateway, MAIN, MERCHANT_KEY, P2P_KEY, SHOP, Setup, TOKEN, WALLET, opening,
+};
 pub use status::{Told, told};
 
 /// The balance list, on which behaviour that is the same for all reads is shown.

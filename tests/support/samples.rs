@@ -8,6 +8,7 @@ use qiwi_gateway::operations;
 use qiwi_gateway::pb::admin::v1 as admin;
 use qiwi_gateway::pb::events::v1 as events;
 use qiwi_gateway::pb::p2p::v1 as p2p;
+use qiwi_gateway::pb::pay::v1 as pay;
 use qiwi_gateway::pb::r#type::v1::Money;
 use qiwi_gateway::pb::wallet::v1 as wallet;
 
@@ -411,6 +412,23 @@ pub fn all() -> Vec<Sample> {
                 pay_url: text("https://oplata.qiwi.com/form/?invoice_uid=1"),
                 pay_source: p2p::PaySource::Card.into(),
                 ..Default::default()
+            },
+        ),
+        local(
+            "qiwi.pay.v1.PaymentFormService/BuildPaymentForm",
+            &pay::BuildPaymentFormRequest {
+                scheme: pay::PaymentFormScheme::Sale.into(),
+                amount: rub(7),
+                ..Default::default()
+            },
+        ),
+        local(
+            "qiwi.pay.v1.PaymentFormService/Build3dsForm",
+            &pay::Build3dsFormRequest {
+                acs_url: text("https://acs.bank.example/"),
+                pareq: text("eJxVUmtv"),
+                md: text("3666050"),
+                term_url: text("https://shop.example/3ds"),
             },
         ),
         local(

@@ -1,6 +1,6 @@
 //! Signatures of the documents and of an independent client, and what a body looks like.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;
 
