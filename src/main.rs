@@ -187,6 +187,7 @@ async fn embedded(config: &mut Config) -> Result<(Sandbox, ClientFiles), String>
     let files = sandbox
         .client_files(DEMO_PAY, None)
         .map_err(|error| format!("the sandbox's certificates cannot be written: {error}"))?;
+    tell_listeners(&sandbox);
     let url = format!("http://{}", sandbox.address());
     let own = |url: &str| {
         qiwi_gateway::config::BaseUrl::parse(url)
@@ -235,22 +236,25 @@ async fn embedded(config: &mut Config) -> Result<(Sandbox, ClientFiles), String>
     Ok((sandbox, files))
 }
 
-/// Starts a sandbox and says where it listens.
+/// Starts a sandbox.
 async fn start_sandbox(
     listen: SocketAddr,
     acquiring: Option<SocketAddr>,
 ) -> Result<Sandbox, String> {
     let mut config = SandboxConfig { listen, ..SandboxConfig::default() };
     config.acquiring.listen = acquiring;
-    let sandbox = Sandbox::start(config).await.map_err(|error| {
+    Sandbox::start(config).await.map_err(|error| {
         let also = acquiring.map(|address| format!(" and {address}")).unwrap_or_default();
         format!("cannot listen on {listen}{also} for sandbox: {error}")
-    })?;
+    })
+}
+
+/// Says where a sandbox listens. Whoever reads it finds its certificates written.
+fn tell_listeners(sandbox: &Sandbox) {
     telemetry::listening("sandbox", sandbox.address());
     if let Some(address) = sandbox.acquiring_address() {
         telemetry::listening("acquiring", address);
     }
-    Ok(sandbox)
 }
 
 /// Lets the demo merchant's notifications come to the gateway in front of the sandbox.
@@ -283,6 +287,7 @@ async fn sandbox(arguments: &SandboxOnly) -> ExitCode {
                     folder.display()
                 ));
             }
+            tell_listeners(&sandbox);
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}

@@ -74,6 +74,8 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;

@@ -58,6 +58,9 @@ async fn a_signed_form_is_shown_and_paid_once() {
     assert_eq!(bench.pay_form(&opened, "1299", "X").await["error_code"], 8056);
     let again = bench.open_form(json!({})).await;
     assert_eq!(bench.pay_form(&again, "1299", "X").await["error_code"], 8055);
+    bench.mischief(json!({ "match": { "path_prefix": "/paypage/pay" }, "times": 1, "fault": { "decline_code": 8153 } }));
+    let struck = bench.open_form(json!({ "order_id": "q" })).await;
+    assert_eq!(bench.pay_form(&struck, "1299", "X").await["error_code"], 8153);
     let declined = bench.open_form(json!({ "order_id": "p", "opcode": "3" })).await;
     let declined = bench.pay_form(&declined, "0299", "X").await;
     assert_eq!(
