@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::merchant::{signed, with_card};
+use super::merchant::{changed, signed, with_card};
 use super::{Bench, demo};
 
 const SITE: u64 = demo::ONLINE_SITE;
@@ -80,6 +80,19 @@ async fn a_status_query_can_be_behind_the_truth() {
     assert_eq!(bench.transactions().len(), 1);
     tokio::time::sleep(std::time::Duration::from_millis(210)).await;
     assert_eq!(bench.order(SITE, "o").await, [(id, 2, 2)]);
+    let begun = with_card("p", "7.00");
+    let begun = changed(begun, json!({ "card_name": "unknown name", "expiry": "0299" }));
+    let begun = bench.operate(demo::MERCHANT_SITE, 1, begun).await;
+    let pares = bench.pares(&begun, "confirm").await;
+    let finish = json!({ "txn_id": begun["txn_id"], "pares": pares });
+    bench.mischief(
+        json!({ "match": { "opcode": 2 }, "times": 1, "fault": { "late_history_ms": 200 } }),
+    );
+    assert_eq!(bench.code(demo::MERCHANT_SITE, 2, finish).await, 8160);
+    let shown = bench.operate(demo::MERCHANT_SITE, 30, json!({ "order_id": "p" })).await;
+    let shown = &shown["transactions"][0];
+    assert_eq!((&shown["txn_status"], &shown["error_code"]), (&json!(0), &json!(0)));
+    assert_eq!((shown.get("auth_code"), shown.get("error_message")), (None, None));
     bench.mischief(
         json!({ "match": { "opcode": 5 }, "times": 1, "fault": { "late_history_ms": 200 } }),
     );
