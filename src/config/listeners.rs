@@ -244,5 +244,18 @@ section! {
     Sandbox in "sandbox" {
         /// Address of the imitated hosts.
         listen: SocketAddr = loopback(8090);
+        /// Address of the imitated card acquiring over TLS; by default the port after that of
+        /// `listen`, or any free one when that is any.
+        acquiring_listen: Option<SocketAddr> = None;
+    }
+}
+
+impl Sandbox {
+    /// Where card acquiring is imitated, whether or not the configuration says so.
+    #[must_use]
+    pub fn acquiring(&self) -> SocketAddr {
+        let port = self.listen.port();
+        let next = if port == 0 { 0 } else { port.wrapping_add(1) };
+        self.acquiring_listen.unwrap_or_else(|| SocketAddr::new(self.listen.ip(), next))
     }
 }
