@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use qiwi_gateway::config::{BaseUrl, Confirm};
+use qiwi_gateway::config::{BaseUrl, Config, Confirm};
+use qiwi_gateway::credentials::Kind;
 use qiwi_gateway::pb::pay::v1 as pay;
+use qiwi_gateway::pb::r#type::v1::Money;
+use qiwi_gateway::sandbox::{MerchantSite, Sandbox, SandboxConfig, demo};
 use serde_json::{Value, json};
 
 use super::pay::{SITE, TILL, acquiring, kept, listed, purchase, send, setup};
@@ -201,4 +204,91 @@ async fn qiwi_is_asked_again_after_a_failure_and_not_after_a_restart() {
     assert_eq!(send(&gateway, &purchase(2, 3)).await, 200);
     assert_eq!(answered(&gateway, 2).await[&2].0, pb::EventKind::Confirmation);
     assert_eq!(asked(&fake, 1), asked_before);
+}
+
+/// Makes the till a merchant of the sandbox, with a certificate that is kept in a folder.
+async fn merchant(config: &mut Config, sandbox: &Sandbox, folder: &std::path::Path) {
+    let kept = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        Some(path)
+    };
+    let certificate = sandbox.client_certificate("till").unwrap();
+    let direct = sandbox.acquiring_address().unwrap();
+    config.upstream.direct_url =
+        BaseUrl::parse(&format!("https://localhost:{}/merchant/direct", direct.port())).unwrap();
+    config.upstream.ca_file = kept("ca.pem", sandbox.acquiring_authority().unwrap());
+    let till = config.credentials.get_mut("till").unwrap();
+    till.merchant_site = Some(demo::DEFERRED_SITE.to_string());
+    till.client_cert_file = kept("till.pem", &certificate.certificate_pem);
+    till.client_key_file = kept("till.key", &certificate.key_pem);
+}
+
+/// A sale as a caller makes it.
+fn sale(order: &str) -> pay::SaleRequest {
+    let card = pay::BankCard {
+        pan: "4111111111111111".to_owned(),
+        expiry_month: 12,
+        expiry_year: 2099,
+        cvv2: "123".to_owned(),
+        holder_name: "CARDHOLDER NAME".to_owned(),
+    };
+    pay::SaleRequest {
+        order: Some(pay::OrderDetails { order_id: order.to_owned(), ..Default::default() }),
+        amount: Some(Money { currency_code: "RUB".to_owned(), units: 7, nanos: 500_000_000 }),
+        instrument: Some(pay::PaymentInstrument {
+            instrument: Some(pay::payment_instrument::Instrument::Card(card)),
+        }),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn a_sale_is_told_by_the_sandbox_and_confirmed_over_the_merchants_certificate() {
+    let free = "127.0.0.1:0".parse().unwrap();
+    let mut config = SandboxConfig { listen: free, ..Default::default() };
+    config.acquiring.listen = Some(free);
+    let sandbox = Sandbox::start(config).await.unwrap();
+    let folder = process::folder("pay-sandbox");
+    let setup = Setup::at(&format!("http://{}", sandbox.address()));
+    let setup = setup.credential("till", Kind::Merchant, None, demo::MERCHANT_SECRET);
+    let mut setup = setup.set(|config| {
+        config.notifications.sources = vec!["any".to_owned()];
+        config.events.confirm = Confirm::After;
+    });
+    merchant(&mut setup.config, &sandbox, &folder).await;
+    let gateway = setup.log_all().start().await;
+    sandbox.put_site(MerchantSite {
+        online: false,
+        tokenisation: true,
+        callback_url: Some(format!("http://{}/notifications/pay/till", gateway.notifications())),
+        ..MerchantSite::new(demo::DEFERRED_SITE, demo::MERCHANT_SECRET)
+    });
+    let channel = gateway.channel().await;
+    let ask = Ask::with(TILL);
+    let rpc = "qiwi.pay.v1.AcquiringService/Sale";
+    let sold: pay::SaleResponse =
+        ask.unary(&channel, rpc, sale("order-77")).await.unwrap().into_inner();
+    let transaction = sold.operation.unwrap().transaction.unwrap();
+    let token = sold.card_token.expect("a token").card_token;
+
+    let confirmed = answered(&gateway, 1).await;
+    let events = listed(&gateway, TILL, None).await;
+    assert_eq!(events.len(), 2);
+    let told = acquiring(&events[0]);
+    assert_eq!(events[0].verification(), pb::EventVerification::SignatureOnly);
+    assert_eq!((&told.transaction_id, &*told.status_raw), (&transaction.transaction_id, "3"));
+    assert_eq!((told.order_id(), &told.amount), ("order-77", &transaction.amount));
+    assert_eq!(told.card.as_ref().unwrap().masked_pan, "411111******1111");
+    let (kind, of) = &confirmed[&transaction.transaction_id.parse().unwrap()];
+    assert_eq!((*kind, &of.subject_event_id), (pb::EventKind::Confirmation, &events[0].event_id));
+    let known = of.acquiring.as_ref().unwrap().transaction.as_ref().unwrap();
+    assert_eq!(known.order_id(), "order-77");
+    let shown: Vec<u8> = events.iter().flat_map(prost::Message::encode_to_vec).collect();
+    let log = gateway.stop().await.log;
+    sandbox.shutdown().await;
+    for secret in [token.as_str(), "4111111111111111", demo::MERCHANT_SECRET] {
+        assert!(!log.contains(secret), "{secret}");
+        assert!(!shown.windows(secret.len()).any(|of| of == secret.as_bytes()), "{secret}");
+    }
 }
