@@ -1,6 +1,7 @@
 //! What unit tests about events share: everything about events, over a log in memory.
 #![allow(clippy::unwrap_used)]
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use super::hub::{Hub, now_ms};
@@ -15,6 +16,21 @@ use crate::pb::events::v1 as pb;
 use crate::pb::p2p::v1::Bill;
 use crate::state::MemoryLog;
 use crate::telemetry::Metrics;
+
+thread_local! {
+    /// How far the system's clock was set, as this thread sees it.
+    static STEP_MS: Cell<i64> = const { Cell::new(0) };
+}
+
+/// Sets the system's clock, as far as this thread is concerned.
+pub fn set_clock(step_ms: i64) {
+    STEP_MS.set(step_ms);
+}
+
+/// How far the system's clock was set.
+pub fn step_ms() -> i64 {
+    STEP_MS.get()
+}
 
 /// Everything about events, over a log in memory.
 pub fn hub() -> Hub {
