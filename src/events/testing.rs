@@ -8,10 +8,10 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
+use super::cell::{Cell, CellKey, CellKind, Cells, Put, Value};
 use super::hub::{Hub, now_ms};
 use super::id::{Chain, EventId};
 use super::record::{Event, Kind, Source, Stored, Trust};
-use super::cell::{Cell, CellKey, CellKind, Cells, Put, Value};
 use super::store::{
     Append, Durability, EventLog, Info, Limit, LogError, Outcome, ReadError, Retention, Tidied,
 };

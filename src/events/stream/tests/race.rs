@@ -45,11 +45,8 @@ async fn later(times: u64) {
 /// A log whose answers are late by up to two polls before and after they are found.
 fn slow_log() -> Slow {
     let state = AtomicU64::new(1);
-    let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new(Retention {
-        age_ms: -1,
-        keep_ms: -1,
-        ..Retention::DEFAULT
-    }));
+    let log: Arc<dyn EventLog> =
+        Arc::new(MemoryLog::new(Retention { age_ms: -1, keep_ms: -1, ..Retention::DEFAULT }));
     Slow {
         pause: Box::new(move || {
             let drawn = state.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
@@ -197,11 +194,8 @@ async fn no_order_of_steps_puts_an_event_at_or_below_a_cursor() {
     let hub = Arc::new(testing::hub_of(Arc::new(slow_log()), settings(|_| {})));
     hub.fill().await.unwrap();
     let mut dice = SmallRng::seed_from_u64(seed);
-    let filters = [
-        everything(),
-        of_kind(&hub, pb::EventKind::System),
-        of_kind(&hub, pb::EventKind::Bill),
-    ];
+    let filters =
+        [everything(), of_kind(&hub, pb::EventKind::System), of_kind(&hub, pb::EventKind::Bill)];
     let (mut place, mut next) = (start(&hub).await, 0);
     let (mut events, mut heartbeats) = (0, 0);
     for round in 0..orders {

@@ -34,7 +34,8 @@ async fn a_slow_client_is_borne_and_one_that_stops_is_ended_after_a_minute() {
                 client.take(&message);
                 if !message.events.is_empty() {
                     // Twenty a second, the first at once.
-                    let due = Duration::from_millis(50) * u32::try_from(client.reached - 1).unwrap();
+                    let due =
+                        Duration::from_millis(50) * u32::try_from(client.reached - 1).unwrap();
                     late = late.max(begun().elapsed().saturating_sub(due));
                 }
             }
