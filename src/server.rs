@@ -502,7 +502,7 @@ async fn log_health(
     let mut before = true;
     loop {
         let now = hub.log.health();
-        state.set_intake(now.as_ref().map(|()| ()).map_err(ToString::to_string));
+        state.set_intake(now.clone().map_err(|error| error.to_string()));
         if now.is_ok() != before {
             before = now.is_ok();
             let status = match &now {

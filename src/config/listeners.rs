@@ -68,7 +68,7 @@ section! {
 section! {
     /// The operators' HTTP listener: probes and metrics.
     Admin in "admin" {
-        /// Address of `/livez`, `/readyz`, `/startupz` and `/metrics`.
+        /// Address of `/livez`, `/readyz`, `/readyz/notifications`, `/startupz` and `/metrics`.
         listen: SocketAddr = loopback(9464);
         /// Age of the main runtime's heartbeat at which the process is no longer alive.
         heartbeat_max: Duration = Duration::from_secs(10), Duration::from_millis(100)..=HOUR;

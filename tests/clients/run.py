@@ -44,16 +44,17 @@ BUF_CURL = [
 ]
 
 
-# What a gateway of a group does differently. Events are found by polling: often, to be quick.
-SETTINGS = {
-    "events": {
-        "QIWI_GATEWAY_EVENTS__POLL_FASTEST": "100ms",
-        "QIWI_GATEWAY_EVENTS__POLL_SLOWEST": "400ms",
-        "QIWI_GATEWAY_EVENTS__BALANCE_INTERVAL": "500ms",
-        # What QIWI permits in a minute, in a second: polling has a fifth of it.
-        "QIWI_GATEWAY_LIMIT__PERIOD": "1s",
-    },
+# Events are found by polling: often, to be quick.
+QUICK = {
+    "QIWI_GATEWAY_EVENTS__POLL_FASTEST": "100ms",
+    "QIWI_GATEWAY_EVENTS__POLL_SLOWEST": "400ms",
+    "QIWI_GATEWAY_EVENTS__BALANCE_INTERVAL": "500ms",
+    # What QIWI permits in a minute, in a second: polling has a fifth of it.
+    "QIWI_GATEWAY_LIMIT__PERIOD": "1s",
 }
+
+# What a gateway of a group does differently.
+SETTINGS = {"events": QUICK, "follower": QUICK}
 
 
 class Failed(Exception):
@@ -281,6 +282,9 @@ def main() -> None:
         ],
         "events": [
             ("check_events.py", [python, "tests/clients/python/check_events.py"], prints_ok),
+        ],
+        # Not the one before: the sandbox counts history requests in minutes that are no shorter.
+        "follower": [
             ("check_events.mjs", ["node", "tests/clients/node/check_events.mjs"], prints_ok),
         ],
         "node": [

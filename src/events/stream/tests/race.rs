@@ -4,6 +4,7 @@
 //! itself, its client, the clock, or a log that answers when it likes, with what it knew before.
 //! So a heartbeat falls between any two steps of an event on its way. `EVENT_INTERLEAVINGS` says
 //! how many orders are tried, `EVENT_SEED` which.
+#![allow(clippy::print_stdout)]
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
