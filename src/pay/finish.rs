@@ -3,10 +3,10 @@
 use zeroize::Zeroize as _;
 
 use super::Opcode;
+use super::acquiring::{self, MONEY, Terms};
 use super::outcome::Outcome;
 use super::params::Params;
 use super::status::check_transaction_id;
-use super::acquiring::{self, MONEY, Terms};
 use crate::credentials::Merchant;
 use crate::error::Error;
 use crate::ledger::OperationKind;

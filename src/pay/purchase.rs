@@ -1,10 +1,10 @@
 //! Purchases in one step and in two (catalogue P-API-1, P-API-3), and those that began a recurring
 //! agreement (P-API-10, P-API-11), which took the same parameters.
 
+use super::acquiring::{self, MONEY, Terms};
 use super::amount::Amount;
 use super::outcome::Outcome;
 use super::params::Params;
-use super::acquiring::{self, MONEY, Terms};
 use super::{Opcode, Place};
 use crate::credentials::Merchant;
 use crate::error::Error;
