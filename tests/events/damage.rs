@@ -37,7 +37,14 @@ async fn gateway(fake: &Fake, folder: &Path) -> Gateway {
 }
 
 async fn send(gateway: &Gateway, number: u64) -> u16 {
-    post(gateway.notifications(), "/wallet/main", &[], &Letter::incoming(number).body()).await.0
+    post(
+        gateway.notifications(),
+        "/notifications/wallet/main",
+        &[],
+        &Letter::incoming(number).body(),
+    )
+    .await
+    .0
 }
 
 /// The identities of the transactions a client gets from the beginning, and its last cursor.
@@ -148,7 +155,7 @@ async fn a_full_disk_refuses_at_once_and_is_used_again_when_there_is_room() {
     for number in 0..20_000 {
         let begun = Instant::now();
         let body = large(number).body();
-        match try_post(to, "/wallet/main", &[], &body).await.expect("it goes on").0 {
+        match try_post(to, "/notifications/wallet/main", &[], &body).await.expect("it goes on").0 {
             200 => acknowledged.push(number),
             503 => {
                 assert!(begun.elapsed() < Duration::from_millis(800), "{:?}", begun.elapsed());
@@ -177,7 +184,7 @@ async fn a_full_disk_refuses_at_once_and_is_used_again_when_there_is_room() {
     }
     for number in 30_000..30_020 {
         let body = Letter::incoming(number).body();
-        assert_eq!(post(to, "/wallet/main", &[], &body).await.0, 200);
+        assert_eq!(post(to, "/notifications/wallet/main", &[], &body).await.0, 200);
         acknowledged.push(number);
     }
     assert!(running.is_running(), "the process did not end");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use qiwi_gateway::config::{Variable, Webhook};
 use qiwi_gateway::credentials::Kind;
-use qiwi_gateway::events::{Limit, Stored};
+use qiwi_gateway::events::{self, Limit, Stored};
 
 use super::letter::*;
 use crate::support::*;
@@ -145,7 +145,9 @@ async fn a_hook_nobody_knows_is_asked_for_once_and_is_to_come_again() {
         assert_eq!(send(&gateway, &letter).await, 503);
     }
     assert!(fake.count() <= 1, "{}", fake.count());
-    assert!(events(&gateway).await.is_empty());
+    // On a slow machine the gateway says meanwhile that something may be missing.
+    let told = events(&gateway).await;
+    assert!(told.iter().all(|of| of.event.kind == events::Kind::System), "{told:?}");
 }
 
 #[tokio::test]
