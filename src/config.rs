@@ -25,7 +25,7 @@ use std::path::Path;
 
 pub use address::{BaseUrl, NatsUrl, is_loopback};
 pub use calls::{Admission, Breaker, Cache, Cooldown, Deadline, Limit, Payments, Retry, Upstream};
-pub use listeners::{Admin, Balances, Confirm, Events, Grpc, Notifications, Sandbox};
+pub use listeners::{About, Admin, Balances, Confirm, Events, Grpc, Notifications, Sandbox};
 pub use markdown::keys_markdown;
 pub use mistake::{Mistake, Mistakes, Origin, Warning};
 pub use named::{CallerConfig, CredentialConfig, Poll, Webhook, is_name};

@@ -5,6 +5,7 @@
 //! [`Error::to_status`]. The caller's message says what to do; [`Error::log_detail`] says what
 //! happened and goes to the log only. Neither holds a token, a card or a whole wallet number.
 
+pub mod acquiring;
 pub mod code;
 pub mod kept;
 pub mod reason;

@@ -16,7 +16,7 @@ use zeroize::Zeroize as _;
 use crate::cache::{AnswerCache, Key, Loaded};
 use crate::call::{CacheOutcome, Context, Inbound};
 use crate::config::Config;
-use crate::credentials::{Credential, Credentials, Wallet};
+use crate::credentials::{Credential, Credentials, Merchant, Wallet};
 use crate::edge::{Outbound, frame, record};
 use crate::error::{Error, Sent, reason};
 use crate::events::hub::Hub;
@@ -185,7 +185,8 @@ impl Gateway {
         let (headers, cx, request) = self.read::<D>(call).await?;
         let route = route(D::POLICY)?;
         let wallet = self.wallet_for(&cx, route, request.wallet()).await?;
-        let asking = Asking { wallet: wallet.as_ref(), pages: &self.pages };
+        let asking =
+            Asking { wallet: wallet.as_ref(), merchant: merchant(&cx), pages: &self.pages };
         let question = request.ask(&asking).map_err(unsent)?;
         let mut answer = self.open(&cx, route, &question, wallet.as_ref()).await?;
         let fetch_time = prost_types::Timestamp::from(SystemTime::now());
@@ -225,7 +226,8 @@ impl Gateway {
     ) -> Result<Bytes, Error> {
         let route = route(O::POLICY)?;
         let wallet = self.wallet_for(&cx, route, request.wallet()).await?;
-        let asking = Asking { wallet: wallet.as_ref(), pages: &self.pages };
+        let asking =
+            Asking { wallet: wallet.as_ref(), merchant: merchant(&cx), pages: &self.pages };
         let question = request.ask(&asking).map_err(unsent)?;
         let Some(lifetime) = O::POLICY.cache.resolve(&self.config.cache) else {
             let fetch = Box::pin(self.settled(&cx, &request, &question, wallet.as_ref()));
@@ -641,6 +643,11 @@ fn wipe(body: Bytes) {
     if let Ok(mut body) = body.try_into_mut() {
         body.zeroize();
     }
+}
+
+/// The merchant of a call's credential.
+fn merchant(cx: &Context) -> Option<Merchant> {
+    cx.credential.as_deref().and_then(Merchant::of)
 }
 
 /// A request refused by its own area's checks.

@@ -2,8 +2,8 @@
 //!
 //! The modules in reading order: what a method is ([`policy`], [`operations`], [`operation`]), how a
 //! call travels ([`server`], [`edge`], [`gateway`], [`cache`], [`upstream`]), what it maps
-//! ([`wallet`], [`p2p`], [`pay`], [`admin_api`]), what comes in by itself ([`notification`], [`events`]), and what
-//! all of them share. `ARCHITECTURE.md` has the map and walkthroughs.
+//! ([`wallet`], [`p2p`], [`pay`], [`admin_api`]), what comes in by itself ([`notification`],
+//! [`events`]), and what all of them share. `ARCHITECTURE.md` has the map and walkthroughs.
 
 pub mod config;
 

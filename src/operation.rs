@@ -12,7 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use prost::Message;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::credentials::{Pepper, Wallet};
+use crate::credentials::{Merchant, Pepper, Wallet};
 use crate::error::{Error, Undocumented, reason};
 use crate::page::PageTokens;
 use crate::policy::{Policy, Route};
@@ -235,11 +235,24 @@ impl Freshness {
 pub struct Asking<'a> {
     /// The wallet the call is about; known wherever the route names it.
     pub wallet: Option<&'a Wallet>,
+    /// The merchant whose credential it is.
+    pub merchant: Option<Merchant>,
     /// For opening page tokens.
     pub pages: &'a PageTokens,
 }
 
 impl Asking<'_> {
+    /// The merchant, for methods that only merchants open.
+    ///
+    /// # Errors
+    /// When the credential is none of a merchant.
+    pub fn merchant(&self) -> Result<&Merchant, Error> {
+        self.merchant.as_ref().ok_or_else(|| {
+            Error::new(&reason::CREDENTIAL_KIND_UNSUITABLE)
+                .field("x-qiwi-credential", "Name a credential of a merchant.")
+        })
+    }
+
     /// The name of a list for its page tokens: method, wallet and filters.
     pub fn list(&self, policy: &Policy, filters: &str) -> String {
         let wallet = self.wallet.map_or("", Wallet::digits);
@@ -298,7 +311,7 @@ impl<'a> Seen<'a> {
 
     /// See [`Asking::list`].
     pub fn list(&self, policy: &Policy, filters: &str) -> String {
-        Asking { wallet: self.wallet, pages: self.pages }.list(policy, filters)
+        Asking { wallet: self.wallet, merchant: None, pages: self.pages }.list(policy, filters)
     }
 
     /// Reads an enum value by a table; an unknown one is noted and becomes `_UNSPECIFIED`.
@@ -408,6 +421,13 @@ impl Call {
         // Bodies are plain structs with string keys; serialising those cannot fail.
         let bytes = serde_json::to_vec(body).unwrap_or_default();
         self.body = Some((bytes.into(), crate::policy::JSON));
+        self
+    }
+
+    /// A JSON body that was written already.
+    #[must_use]
+    pub fn written(mut self, body: Bytes) -> Self {
+        self.body = Some((body, crate::policy::JSON));
         self
     }
 

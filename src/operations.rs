@@ -19,7 +19,7 @@ use crate::gateway::Gateway;
 use crate::method::Method;
 use crate::operation::{Download, Local, Operation};
 use crate::order::Payment;
-use crate::payments::rpc;
+use crate::payments::{acquiring, rpc};
 use crate::pb::{admin::v1 as admin, p2p::v1 as p2p, pay::v1 as pay, wallet::v1 as wallet};
 use crate::policy::Policy;
 
@@ -162,6 +162,21 @@ fn table() -> Vec<Row> {
         unary::<p2p::CancelBillRequest>(),
         local::<p2p::BuildBillFormLinkRequest>(),
         local::<p2p::DecoratePayUrlRequest>(),
+        // QIWI PAY
+        payment::<pay::SaleRequest>(),
+        payment::<pay::AuthorizeRequest>(),
+        payment::<pay::Finish3dsRequest>(),
+        payment::<pay::CaptureRequest>(),
+        payment::<pay::ReverseRequest>(),
+        payment::<pay::RefundRequest>(),
+        payment::<pay::PayoutRequest>(),
+        unary::<pay::GetStatusRequest>(),
+        (&acquiring::GET, |gateway, call| Box::pin(gateway.get_operation(call))),
+        unary::<pay::ListCardsRequest>(),
+        payment::<pay::InitRecurringSaleRequest>(),
+        payment::<pay::InitRecurringAuthorizationRequest>(),
+        payment::<pay::InitMobileAuthorizationRequest>(),
+        payment::<pay::SendMobileCardDataRequest>(),
         // Forms of QIWI PAY
         local::<pay::BuildPaymentFormRequest>(),
         local::<pay::Build3dsFormRequest>(),

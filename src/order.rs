@@ -5,14 +5,17 @@
 //! ledger, sends it at most once, and finds out what became of it.
 
 use std::fmt;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use prost::Message;
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::credentials::Wallet;
+use crate::credentials::{Merchant, Wallet};
 use crate::error::Error;
-use crate::ledger::{Amount, OperationKind};
+use crate::ledger::{Amount, OperationKind, Record};
 use crate::operation::Call;
+use crate::pb::r#type::v1::Money;
 use crate::pb::wallet::v1 as pb;
 use crate::policy::{Policy, Route};
 
@@ -23,21 +26,27 @@ pub trait Payment: Message + Default + Send + Sync + 'static {
     const POLICY: &'static Policy;
     /// What the ids of this method name.
     const KIND: OperationKind;
+    /// Who pays.
+    type Payer: Payer;
+    /// How callers see what became of it.
+    type Shown: Shown;
     /// The message the caller gets.
     type Response: Message + Default + Send + 'static;
 
     /// The wallet the request names, or empty.
-    fn wallet(&self) -> &str;
+    fn wallet(&self) -> &str {
+        ""
+    }
 
     /// Checks everything that can be checked without asking anybody.
     ///
     /// # Errors
     /// Typed errors that name every wrong field and what to do.
-    fn order(&self, wallet: &Wallet) -> Result<Order, Error>;
+    fn order(&self, payer: &Self::Payer) -> Result<Order, Error>;
 
     /// What must be asked before the order can be sent, if anything. `provider` is the provider
     /// that is known by now: from the request, or from an earlier attempt under the same id.
-    fn preparation(&self, _provider: Option<&str>) -> Option<Preparation> {
+    fn preparation(&self, _payer: &Self::Payer, _provider: Option<&str>) -> Option<Preparation> {
         None
     }
 
@@ -45,11 +54,14 @@ pub trait Payment: Message + Default + Send + Sync + 'static {
     ///
     /// # Errors
     /// When what was found does not fit the request.
-    fn sending(&self, wallet: &Wallet, order: &Order, found: &Found) -> Result<Sending, Error>;
+    fn sending(&self, payer: &Self::Payer, order: &Order, found: &Found) -> Result<Sending, Error>;
 
     /// Reads an answer with a 2xx status; `None` when it does not say that QIWI took the order.
     /// `id` is [`Order::id`].
     fn taken(body: &[u8], id: &str) -> Option<Taken>;
+
+    /// Overwrites what is secret in a request that is not needed any more.
+    fn wipe(&mut self) {}
 
     /// What to ask for the commission, where QIWI quotes one for this order.
     fn quote(&self, _order: &Order, _found: &Found) -> Option<pb::QuoteCommissionRequest> {
@@ -64,8 +76,99 @@ pub trait Payment: Message + Default + Send + Sync + 'static {
         false
     }
 
-    /// Wraps the payment.
-    fn respond(payment: pb::Payment) -> Self::Response;
+    /// Wraps what callers see of it.
+    fn respond(shown: Self::Shown) -> Self::Response;
+}
+
+/// Whose money moves, or into whose account.
+#[derive(Debug, Clone)]
+pub enum Account {
+    /// A wallet's.
+    Wallet(Wallet),
+    /// A merchant's.
+    Site(Merchant),
+}
+
+impl Account {
+    /// The wallet, where it is one.
+    pub const fn wallet(&self) -> Option<&Wallet> {
+        match self {
+            Self::Wallet(wallet) => Some(wallet),
+            Self::Site(_) => None,
+        }
+    }
+}
+
+/// An account of the sort a method is about.
+pub trait Payer: Send + Sync + 'static {
+    /// The account as this sort; `None` for another one.
+    fn of(account: &Account) -> Option<&Self>;
+}
+
+impl Payer for Wallet {
+    fn of(account: &Account) -> Option<&Self> {
+        account.wallet()
+    }
+}
+
+impl Payer for Merchant {
+    fn of(account: &Account) -> Option<&Self> {
+        match account {
+            Account::Site(merchant) => Some(merchant),
+            Account::Wallet(_) => None,
+        }
+    }
+}
+
+/// What callers see of an entry of the ledger.
+pub trait Shown: Sized + Send {
+    /// The answer of a method that pays.
+    ///
+    /// # Errors
+    /// For every state that is no payment QIWI took.
+    fn of(told: &Told) -> Result<Self, Error>;
+
+    /// An order that was checked and not sent; the entry has been kept nowhere.
+    fn checked(record: &Record, commission: Option<Money>) -> Self;
+}
+
+/// What came of an order: its entry, and what the answer held for nobody but the callers who wait.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// The entry.
+    pub record: Record,
+    /// What is handed over once and never written down.
+    pub handover: Option<Arc<Handover>>,
+}
+
+impl From<Record> for Told {
+    fn from(record: Record) -> Self {
+        Self { record, handover: None }
+    }
+}
+
+/// What QIWI PAY answers beside the transaction. It is wiped when it goes.
+#[derive(Default, PartialEq, Eq)]
+pub struct Handover {
+    /// Where the customer has to pass 3-D Secure, and with what.
+    pub three_ds: Option<ThreeDs>,
+    /// A card token, and until when it is good.
+    pub card_token: Option<(Zeroizing<String>, String)>,
+}
+
+/// What takes a customer to the issuer of the card.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ThreeDs {
+    /// The address of the issuer's page (`acs_url`).
+    pub acs_url: String,
+    /// What is posted there (`pareq`).
+    pub pareq: Zeroizing<String>,
+}
+
+impl fmt::Debug for Handover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handover(…)")
+    }
 }
 
 /// An order as the ledger sees it: checked, and still without what has to be asked first.
@@ -79,6 +182,8 @@ pub struct Order {
     pub amount: Option<Amount>,
     /// Everything that makes two requests the same.
     pub content: Content,
+    /// The transaction it changes, where one of these is changed by one order at a time.
+    pub parent: Option<String>,
 }
 
 /// Everything that makes two requests the same, in one canonical form: only a keyed digest of it is
@@ -131,7 +236,12 @@ pub struct Preparation {
     pub call: Call,
     /// What the answer brings.
     pub read: Reading,
+    /// What is to be asked after it, if anything; its answer takes the place of this one.
+    pub then: Option<Next>,
 }
+
+/// The question after one, by what that brought.
+pub type Next = Box<dyn Fn(&Found) -> Option<Preparation> + Send + Sync>;
 
 /// What a preparation brought.
 #[derive(Default)]
@@ -142,6 +252,19 @@ pub struct Found {
     pub amount: Option<Amount>,
     /// Fields that go into the request.
     pub fields: Vec<(&'static str, String)>,
+    /// What there was before the order, by which what it makes is known afterwards.
+    pub before: Before,
+}
+
+/// What is changed by an order, and what there was before it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Before {
+    /// The number of the transaction that is changed.
+    pub parent: Option<String>,
+    /// The numbers of all transactions of the same purchase.
+    pub transactions: Vec<String>,
+    /// The purchase's own id at the merchant.
+    pub order_id: Option<String>,
 }
 
 /// What goes on the wire, once.
@@ -157,7 +280,7 @@ pub struct Sending {
 }
 
 /// QIWI took the order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Taken {
     /// QIWI's number of the transaction, where it tells one.
     pub transaction_id: Option<String>,
@@ -165,6 +288,13 @@ pub struct Taken {
     pub status: String,
     /// Whether the word says that the money has moved already.
     pub done: bool,
+    /// Whether it says that it never will.
+    pub declined: bool,
+    /// What else is known of the transaction, encoded for the ledger: nothing secret, nothing
+    /// personal beyond masks.
+    pub details: Option<Bytes>,
+    /// What is for the callers who wait, and nobody else.
+    pub handover: Option<Arc<Handover>>,
 }
 
 #[cfg(test)]

@@ -23,23 +23,28 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::config;
-use crate::credentials::{Credential, Wallet};
+use crate::credentials::Credential;
 use crate::error::{Error, Sent, reason};
 use crate::ledger::{Key, LedgerKey, LedgerStore, Record, Replace, State, StoreError};
+use crate::order::Account;
 use crate::telemetry::Metrics;
 
+pub mod acquiring;
 pub mod attempt;
 pub mod desk;
 pub mod flow;
+pub mod handover;
 pub mod memo;
 pub mod rpc;
 pub mod search;
 pub mod settle;
 pub mod show;
+pub mod turn;
 pub mod verdict;
 pub mod watch;
 
 use desk::Desk;
+use handover::Handovers;
 use search::Scans;
 use watch::Watchlist;
 
@@ -58,6 +63,7 @@ pub struct Payments {
     desk: Arc<Desk>,
     watchlist: Watchlist,
     scans: Scans,
+    handovers: Handovers,
     /// When the state of a payment was asked for on behalf of callers.
     refreshed: Mutex<HashMap<Key, Instant>>,
     tasks: TaskTracker,
@@ -81,11 +87,20 @@ impl Payments {
             desk: Arc::default(),
             watchlist: Watchlist::default(),
             scans: Scans::default(),
+            handovers: Handovers::new(settings.three_ds_window),
             refreshed: Mutex::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             settings,
             metrics,
+        }
+    }
+
+    /// What entries call an account.
+    fn owner(&self, account: &Account) -> Box<str> {
+        match account {
+            Account::Wallet(wallet) => self.key.owner(wallet),
+            Account::Site(merchant) => self.key.site(&merchant.site),
         }
     }
 
@@ -123,7 +138,7 @@ impl Payments {
     async fn update(
         &self,
         mut record: Record,
-        owner: Option<(&Wallet, Option<&Arc<Credential>>)>,
+        owner: Option<(&Account, Option<&Arc<Credential>>)>,
         change: impl Fn(&mut Record) -> bool,
     ) -> Result<Record, StoreError> {
         for _ in 0..REPLACE_TRIES {

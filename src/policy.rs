@@ -120,7 +120,7 @@ pub enum Access {
     /// connects, so no token a caller brings can stand for one. Callers need the group for payments
     /// where callers are known, whatever the method's class: the merchant's name is put under it.
     Merchant,
-    /// Events: any credential that stands for a wallet or for bills, or none at all. A wallet token
+    /// Events: any credential that stands for a wallet, bills or a site, or none at all. A wallet token
     /// needs one of the scopes `HISTORY` and `PAYMENTS`.
     Events,
 }
@@ -154,8 +154,8 @@ impl Access {
             (Self::Wallet { information: true, scopes }, Kind::Information) => {
                 if granted.contains(scopes) { Ok(()) } else { Err(Denial::Scope(scopes)) }
             }
-            (Self::P2pOrWallet { .. } | Self::P2p | Self::Events, Kind::P2p) => Ok(()),
-            (Self::Merchant, Kind::Merchant) => Ok(()),
+            (Self::P2pOrWallet { .. } | Self::P2p | Self::Events, Kind::P2p)
+            | (Self::Merchant | Self::Events, Kind::Merchant) => Ok(()),
             (Self::Events, Kind::Wallet | Kind::Information) => {
                 let any = [Scopes::HISTORY, Scopes::PAYMENTS];
                 if any.into_iter().any(|scope| granted.contains(scope)) {
@@ -282,11 +282,14 @@ pub enum Host {
     Site,
     /// `api.qiwi.com`: P2P invoices.
     Bill,
+    /// `acquiring.qiwi.com`: QIWI PAY, which knows a merchant by its client certificate. Its one
+    /// address is the whole base URL, so paths of its routes are empty.
+    Direct,
 }
 
 impl Host {
     /// Every host, in index order.
-    pub const ALL: [Self; 3] = [Self::Edge, Self::Site, Self::Bill];
+    pub const ALL: [Self; 4] = [Self::Edge, Self::Site, Self::Bill, Self::Direct];
 
     /// The label of metrics and logs.
     pub const fn as_str(self) -> &'static str {
@@ -294,6 +297,7 @@ impl Host {
             Self::Edge => "edge",
             Self::Site => "site",
             Self::Bill => "bill",
+            Self::Direct => "direct",
         }
     }
 }
@@ -348,13 +352,15 @@ pub enum Area {
     Webhook,
     /// QIWI Master cards.
     Card,
+    /// QIWI PAY.
+    Acquiring,
     /// Anything else.
     Other,
 }
 
 impl Area {
     /// Every area, in index order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Profile,
         Self::Limit,
         Self::Balance,
@@ -364,6 +370,7 @@ impl Area {
         Self::Invoice,
         Self::Webhook,
         Self::Card,
+        Self::Acquiring,
         Self::Other,
     ];
 
@@ -379,6 +386,7 @@ impl Area {
             Self::Invoice => "invoice",
             Self::Webhook => "webhook",
             Self::Card => "card",
+            Self::Acquiring => "acquiring",
             Self::Other => "other",
         }
     }

@@ -9,6 +9,7 @@ pub mod client;
 pub mod clock;
 pub mod cooldown;
 pub mod limit;
+pub mod merchant;
 pub mod refusal;
 pub mod subject;
 
@@ -24,7 +25,7 @@ use tower::retry::budget::{Budget as _, TpsBudget};
 
 use crate::call::Journal;
 use crate::config::Config;
-use crate::credentials::Credential;
+use crate::credentials::{Credential, Kind};
 use crate::error::{Error, Sent, reason};
 use crate::policy::{Area, Class, Host, NotFound, Route, Verb};
 use crate::telemetry::{AttemptOutcome, Metrics, SpanHandle};
@@ -32,6 +33,7 @@ use breaker::{Breaker, Verdict};
 use client::{Answer, ClientError, Failure, HostClient, OpenAnswer, Wire};
 use cooldown::{Cooldowns, Pace};
 use limit::HistoryLimiter;
+use merchant::Client;
 use subject::Subjects;
 
 /// A random number in `0.0..1.0` for jitter.
@@ -51,6 +53,7 @@ pub struct Upstream {
 struct HostLine {
     host: Host,
     client: HostClient,
+    merchants: merchant::Clients,
     breakers: Vec<Breaker>,
     budget: TpsBudget,
     places: Semaphore,
@@ -269,12 +272,14 @@ impl Upstream {
         let started = Instant::now();
         let (host, port) = line.client.address();
         let verb = ask.route.verb.as_str();
-        let span = ask.journal.attempt_span(verb, ask.route.path, host, port, number - 1);
+        let template = if ask.route.path.is_empty() { "/" } else { ask.route.path };
+        let span = ask.journal.attempt_span(verb, template, host, port, number - 1);
         let outcome = self.wire(line, ask, &span, left).await;
         let (label, status) = match &outcome {
             Ok(Received::Whole(answer)) => ("answered", Some(answer.status)),
             Ok(Received::Open(answer)) => ("answered", Some(answer.status)),
             Err(Failure::Unreachable(_)) => ("unreachable", None),
+            Err(Failure::Certificate(_)) => ("certificate", None),
             Err(Failure::Timeout { .. }) => ("timeout", None),
             Err(Failure::Broken(_)) => ("broken", None),
             Err(Failure::TooLarge) => ("too_large", None),
@@ -347,15 +352,16 @@ impl Upstream {
             body: ask.body.as_ref().map(|(bytes, _)| bytes.clone()),
         };
         let body_max = settings.body_max.bytes();
+        let client = line.client_of(ask.credential)?;
         if ask.class == Class::Money {
-            return line.client.send_fresh(wire, left, body_max).await.map(Received::Whole);
+            return client.send_fresh(wire, left, body_max).await.map(Received::Whole);
         }
         if !ask.route.file {
             let timeout = settings.attempt_timeout.min(left);
-            return line.client.send(wire, timeout, body_max).await.map(Received::Whole);
+            return client.send(wire, timeout, body_max).await.map(Received::Whole);
         }
         let timeout = settings.file_attempt_timeout.min(left);
-        let answer = line.client.open(wire, timeout).await?;
+        let answer = client.open(wire, timeout).await?;
         if (200..300).contains(&answer.status) {
             return Ok(Received::Open(answer));
         }
@@ -371,6 +377,8 @@ impl Upstream {
             Ok(Received::Whole(answer)) => answer.status,
             Ok(Received::Open(answer)) => answer.status,
             Err(Failure::TooLarge) => return Verdict::Good,
+            // The host is well; it is one merchant it does not want.
+            Err(Failure::Certificate(_)) => return Verdict::Token(ask.subjects.token()),
             Err(_) => return Verdict::Bad,
         };
         match status {
@@ -462,6 +470,7 @@ impl HostLine {
             Host::Edge => &upstream.edge_url,
             Host::Site => &upstream.site_url,
             Host::Bill => &upstream.bill_url,
+            Host::Direct => &upstream.direct_url,
         };
         let places = upstream.in_flight_max;
         let breakers = Area::ALL
@@ -483,7 +492,8 @@ impl HostLine {
         let retry = &config.retry;
         Ok(Self {
             host,
-            client: HostClient::new(base.url(), upstream, ca)?,
+            client: HostClient::new(base.url(), upstream, ca.clone(), None)?,
+            merchants: merchant::Clients::new(base.url().clone(), upstream.clone(), ca),
             breakers,
             budget: TpsBudget::new(
                 // tower accepts one to sixty seconds.
@@ -493,6 +503,16 @@ impl HostLine {
             ),
             places: Semaphore::new(places),
         })
+    }
+
+    /// The client for a credential: one with the merchant's certificate where it has one.
+    fn client_of(&self, credential: Option<&Arc<Credential>>) -> Result<Client<'_>, Failure> {
+        match credential {
+            Some(credential) if self.host == Host::Direct && credential.identity().is_some() => {
+                self.merchants.of(credential).map(Client::Merchant)
+            }
+            _ => Ok(Client::Common(&self.client)),
+        }
     }
 
     fn breaker(&self, area: Area) -> Option<&Breaker> {
@@ -530,7 +550,9 @@ fn headers(ask: &Ask<'_>) -> HeaderMap {
         }
         None => {}
     }
-    if let Some(credential) = ask.credential {
+    if let Some(credential) = ask.credential
+        && credential.kind.is_none_or(Kind::is_bearer)
+    {
         headers.insert(header::AUTHORIZATION, credential.authorization().clone());
     }
     headers
@@ -540,6 +562,11 @@ fn explain_failure(ask: &Ask<'_>, failure: Failure) -> (Error, Again) {
     match failure {
         Failure::Unreachable(detail) => {
             (Error::new(&reason::UPSTREAM_UNREACHABLE).sent(Sent::No).log(detail), Again::Unsent)
+        }
+        Failure::Certificate(detail) => {
+            // A server that does not want the certificate has read nothing but the handshake.
+            let error = Error::new(&reason::CERTIFICATE_REJECTED).sent(Sent::No).log(detail);
+            (error, Again::Never)
         }
         Failure::Timeout { sent } => {
             let sent = if sent { Sent::Unknown } else { Sent::No };

@@ -1,5 +1,5 @@
-//! Every operation QIWI documents for wallets and P2P invoices, the forms of QIWI PAY, and which method
-//! serves each: `docs/operations.md`.
+//! Every operation QIWI documents for wallets, P2P invoices and QIWI PAY, and which method serves each:
+//! `docs/operations.md`.
 //!
 //! The list is transcribed from QIWI's pages, by hand and without a look at the gateway's rows, so
 //! that the two check each other: an operation without a method fails here, and so does a method
@@ -21,6 +21,10 @@ const NOT_SERVED_YET: &[&str] = &[];
 
 /// Methods behind which there is no operation of QIWI.
 const OF_THE_GATEWAY: &[(&str, &str)] = &[
+    (
+        "GetOperation",
+        "A card payment made through the gateway and what became of it; from the ledger",
+    ),
     ("GetPayment", "A payment made through the gateway and what became of it; from the ledger"),
     ("ListPayments", "The payments made through the gateway; from the ledger"),
     ("Subscribe", "Events as they come, from any place of the log on"),
@@ -58,12 +62,15 @@ const PAGES: &[(&str, &str)] = &[
     ("W-PAY-19", "QIWI Wallet API, \"Payment by any requisites\""),
     ("W-INV-10", "P2P invoices of QIWI, \"Invoice payment notifications\""),
     ("W-HK-7", "QIWI Wallet API, \"Callbacks\""),
+    ("P-CBK-1", "QIWI PAY, \"Notifications\""),
 ];
 
 /// Built in the gateway.
 const LOCAL: &str = "local";
 /// Sent by QIWI.
 const INBOUND: &str = "inbound";
+/// The one address of QIWI PAY's server interface; the operation stands in the body.
+const DIRECT: &str = "POST https://acquiring.qiwi.com/merchant/direct";
 
 /// Every operation: its number, what it does, and the request. `local` is built without asking
 /// QIWI, `inbound` is a request QIWI sends. Hosts are named unless it is `edge.qiwi.com`.
@@ -191,12 +198,27 @@ const OPERATIONS: &[(&str, &str, &str)] = &[
     ("W-HK-5", "Active webhook", "GET /payment-notifier/v1/hooks/active"),
     ("W-HK-6", "Send a test notification", "GET /payment-notifier/v1/hooks/test"),
     ("W-HK-7", "Notification about a payment", "inbound"),
+    ("P-API-1", "Payment in one step (`sale`, opcode 1)", DIRECT),
+    ("P-API-2", "End of 3-D Secure (`finish_3ds`, 2)", DIRECT),
+    ("P-API-3", "Payment in two steps, the first (`auth`, 3)", DIRECT),
+    ("P-API-5", "Payment in two steps, the second (`capture`, 5)", DIRECT),
+    ("P-API-6", "Reversal (`reversal`, 6)", DIRECT),
+    ("P-API-7", "Refund (`refund`, 7)", DIRECT),
+    ("P-API-10", "Recurring payment in one step (`recurring_init_sale`, 10)", DIRECT),
+    ("P-API-11", "Recurring payment in two steps (`recurring_init_auth`, 11)", DIRECT),
+    ("P-API-20", "Payout to a card (`payout`, 20)", DIRECT),
+    ("P-API-30", "Status of an order (`status`, 30)", DIRECT),
+    ("P-API-40", "Cards behind a token (`get_cards_by_token`, 40)", DIRECT),
+    ("P-API-51", "Payment in an app, the first step (`mobile_auth_init`, 51)", DIRECT),
+    ("P-API-52", "Payment in an app, the card (`mobile_auth_card_data`, 52)", DIRECT),
+    ("P-CBK-1", "Notification of a payment", INBOUND),
     ("P-WPF-1", "Form that leads to the payment page", "local"),
     ("P-3DS-1", "Form that leads to the bank of the card", "local"),
 ];
 
 /// Documented until 2022 only.
-const LEGACY: &[&str] = &["W-PAY-2", "W-PAY-9", "W-PAY-11", "W-PAY-21"];
+const LEGACY: &[&str] =
+    &["W-PAY-2", "W-PAY-9", "W-PAY-11", "W-PAY-21", "P-API-10", "P-API-11", "P-API-51", "P-API-52"];
 
 const CHAPTERS: &[(&str, &str)] = &[
     ("W-PRF", "Profile"),
@@ -213,6 +235,8 @@ const CHAPTERS: &[(&str, &str)] = &[
     ("W-PAY", "Payments"),
     ("W-INV", "Invoices and P2P bills"),
     ("W-HK", "Webhooks"),
+    ("P-API", "QIWI PAY: server interface"),
+    ("P-CBK", "QIWI PAY: notifications"),
     ("P-WPF", "QIWI PAY: payment form"),
     ("P-3DS", "QIWI PAY: 3-D Secure"),
 ];
@@ -294,7 +318,7 @@ fn served_by(operation: &str, commented: &BTreeMap<String, Commented>) -> String
     let Some(row) = row(operation) else {
         return match NOT_SERVED_YET.contains(&operation) {
             true => "in the contract, not served yet".to_owned(),
-            false => "arrives as an event in a later version".to_owned(),
+            false => "arrives as an event".to_owned(),
         };
     };
     let mut text = link(row, commented);
@@ -323,8 +347,8 @@ fn page() -> String {
         "\
 # QIWI's operations and the methods that serve them
 
-Every operation that QIWI documents for wallets and P2P invoices, and the forms of QIWI PAY. The ids
-are the gateway's own and stay. Requests go to `edge.qiwi.com` unless they name another host; `local`
+Every operation that QIWI documents for wallets, P2P invoices and QIWI PAY. The ids are the
+gateway's own and stay. Requests go to `edge.qiwi.com` unless they name another host; `local`
 is built without asking QIWI, `inbound` is a request that QIWI sends.
 
 The kind says what a repeat does: a `read` changes nothing, a `write` ends in the same state, `once`
@@ -373,9 +397,11 @@ fn the_page_of_operations_is_the_catalogue_and_the_table_of_methods() {
 #[test]
 fn the_catalogue_has_every_operation_once() {
     let ids: BTreeSet<_> = OPERATIONS.iter().map(|(id, ..)| *id).collect();
-    // QIWI's pages of wallets and bills have 67, four of them documented no longer.
+    // QIWI's pages of wallets and bills have 67, those of QIWI PAY 16; four of each are documented no
+    // longer.
     let of_wallets = ids.iter().filter(|id| id.starts_with("W-")).count();
-    assert_eq!((OPERATIONS.len(), of_wallets, LEGACY.len()), (ids.len(), 67, 4));
+    let (all, of_pay) = (OPERATIONS.len(), ids.len() - of_wallets);
+    assert_eq!((all, of_wallets, of_pay, LEGACY.len()), (ids.len(), 67, 16, 8));
     for list in [LEGACY, NOT_SERVED_YET] {
         let unknown: Vec<_> = list.iter().filter(|id| !ids.contains(*id)).collect();
         assert!(unknown.is_empty(), "{unknown:?}");
@@ -452,6 +478,9 @@ fn sends(route: &Route, request: &str) -> bool {
     let (verb, address) = request.split_once(' ').unwrap_or((request, ""));
     let hosts = [(Host::Site, "https://qiwi.com"), (Host::Bill, "https://api.qiwi.com")];
     let host = hosts.iter().find(|(of, _)| *of == route.host).map_or("", |(_, name)| *name);
+    if route.host == Host::Direct {
+        return request == DIRECT && route.verb.as_str() == verb && route.path.is_empty();
+    }
     let path = route.path.split('?').next().unwrap();
     let Some(documented) = address.strip_prefix(host).filter(|rest| rest.starts_with('/')) else {
         return false;

@@ -46,6 +46,8 @@ mod wallet {
 
 /// QIWI PAY.
 mod pay {
+    /// Operations, their answers, and the certificate they are sent with.
+    mod acquiring;
     /// The form a browser sends, and who may have it signed.
     mod payment_form;
 }

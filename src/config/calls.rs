@@ -204,6 +204,11 @@ section! {
         settle_window_answered: Duration = s(60), ms(20)..=s(86_400);
         /// How long the history is watched after sending, in case a payment shows late.
         watch: Duration = s(86_400), ms(100)..=s(604_800);
+        /// How long after an unclear capture of QIWI PAY it may be sent again, when a caller repeats it
+        /// and the money is still held.
+        capture_repeat: Duration = s(180), ms(10)..=HOUR;
+        /// How long where a customer passes 3-D Secure is told again to callers who repeat.
+        three_ds_window: Duration = s(900), ms(10)..=HOUR;
         /// How often the state of an accepted payment may be asked for on behalf of callers.
         refresh_pause: Duration = s(2), ms(10)..=HOUR;
     }

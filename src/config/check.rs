@@ -1,12 +1,12 @@
 //! Rules between keys: what no single row can say.
 
+use super::listeners::About;
 use super::mistake::{Mistake, Warning, nearest};
 use super::named::{CallerConfig, CredentialConfig, Poll, Webhook};
 use super::service::Engine;
 use super::value::Value;
 use super::{BaseUrl, Config};
 use crate::credentials::{Kind, Scopes, WEBHOOK_PATH_SECRET_MIN};
-use crate::wallet::webhook::write::URL_LENGTH_MAX;
 
 /// QIWI blocks a wallet's history for five minutes above this many requests in any minute.
 const HISTORY_REQUESTS_MAX: u32 = 100;
@@ -193,6 +193,15 @@ impl Findings<'_> {
             );
             self.warn("notifications.public_url", text);
         }
+        let merchants = c.credentials.values().any(|of| of.kind == Kind::Merchant);
+        if let Some(url) = &c.notifications.public_url
+            && merchants
+            && url.is_https()
+            && url.url().port().is_some()
+        {
+            let text = format!("QIWI PAY sends notifications to port 443 only, and this is {url}");
+            self.warn("notifications.public_url", text);
+        }
     }
 
     fn credential(&mut self, name: &str, credential: &CredentialConfig) {
@@ -245,7 +254,12 @@ impl Findings<'_> {
             self.warn(format!("{path}.webhook_key_file"), text);
         }
         match kind {
-            Kind::Merchant => self.merchant(&path, &kind_key, credential),
+            Kind::Merchant => {
+                self.merchant(&path, &kind_key, credential);
+                if self.config.notifications.enabled {
+                    self.address_fits(About::Pay, name, &kind_key, credential);
+                }
+            }
             Kind::Wallet => {
                 self.scopes(&path, credential);
                 self.hook(name, &path, credential);
@@ -333,24 +347,26 @@ impl Findings<'_> {
                         is false";
             self.mistake(&*key, &["notifications.enabled"], text);
         }
+        if notifications.address(About::Wallet, name, None).is_none() {
+            let text = "managing a hook needs notifications.public_url, the address it leads to";
+            self.mistake(&*key, &["notifications.public_url"], text);
+        }
+        self.address_fits(About::Wallet, name, &key, credential);
+    }
+
+    /// Refuses an address that is too long for QIWI.
+    fn address_fits(&mut self, about: About, name: &str, key: &str, credential: &CredentialConfig) {
         // The secret is in a file; what it has at least is known.
         let least = "-".repeat(WEBHOOK_PATH_SECRET_MIN);
         let secret = credential.webhook_path_secret_file.is_some().then_some(&*least);
-        match self.config.notifications.wallet_address(name, secret) {
-            None => {
-                let text =
-                    "managing a hook needs notifications.public_url, the address it leads to";
-                self.mistake(key, &["notifications.public_url"], text);
-            }
-            Some(address) if address.len() > URL_LENGTH_MAX => {
-                let text = format!(
-                    "the address of the hook has at least {} characters, expected at most \
-                     {URL_LENGTH_MAX}: shorten notifications.public_url or the credential's name",
-                    address.len()
-                );
-                self.mistake(key, &["notifications.public_url"], text);
-            }
-            Some(_) => {}
+        let address = self.config.notifications.address(about, name, secret);
+        let length = address.map_or(0, |address| address.len());
+        if let Some(most) = about.length_max().filter(|most| length > *most) {
+            let text = format!(
+                "the address of its notifications has at least {length} characters, expected at \
+                 most {most}: shorten notifications.public_url or the credential's name"
+            );
+            self.mistake(key, &["notifications.public_url"], text);
         }
     }
 

@@ -7,6 +7,7 @@ use super::address::BaseUrl;
 use super::choices::{choice_value, choices};
 use super::section::section;
 use super::units::{Percent, Size};
+use crate::wallet::webhook::write::URL_LENGTH_MAX;
 
 const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
@@ -68,7 +69,7 @@ section! {
 section! {
     /// The operators' HTTP listener: probes and metrics.
     Admin in "admin" {
-        /// Address of `/livez`, `/readyz`, `/startupz` and `/metrics`.
+        /// Address of `/livez`, `/readyz`, `/readyz/notifications`, `/startupz` and `/metrics`.
         listen: SocketAddr = loopback(9464);
         /// Age of the main runtime's heartbeat at which the process is no longer alive.
         heartbeat_max: Duration = Duration::from_secs(10), Duration::from_millis(100)..=HOUR;
@@ -109,16 +110,57 @@ section! {
     }
 }
 
-impl Notifications {
-    /// Where QIWI reaches the listener with notifications of a credential's wallet; a secret where
-    /// the credential has one, so it is never logged. `None` without a public address.
+/// What an address for notifications is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// A wallet's transactions.
+    Wallet,
+    /// P2P bills.
+    P2p,
+    /// Transactions of a QIWI PAY merchant.
+    Pay,
+}
+
+impl About {
+    /// What all addresses for notifications begin with.
+    pub const ROOT: &'static str = "notifications";
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Wallet, Self::P2p, Self::Pay];
+
+    /// The segment of the address that says so, which is also the label of metrics.
     #[must_use]
-    pub fn wallet_address(&self, credential: &str, secret: Option<&str>) -> Option<String> {
-        let base = self.public_url.as_ref()?;
-        let secret = secret.map(|secret| format!("/{secret}")).unwrap_or_default();
-        Some(format!("{base}/wallet/{credential}{secret}"))
+    pub const fn segment(self) -> &'static str {
+        match self {
+            Self::Wallet => "wallet",
+            Self::P2p => "p2p",
+            Self::Pay => "pay",
+        }
+    }
+
+    /// How long such an address may be for QIWI, where it says.
+    #[must_use]
+    pub const fn length_max(self) -> Option<usize> {
+        match self {
+            Self::Wallet => Some(URL_LENGTH_MAX),
+            Self::P2p => None,
+            // `callback_url` has as many characters (catalogue P-API-1).
+            Self::Pay => Some(256),
+        }
     }
 }
+
+impl Notifications {
+    /// Where QIWI reaches the listener with notifications for a credential; a secret where the
+    /// credential has one, so it is never logged. `None` without a public address.
+    #[must_use]
+    pub fn address(&self, about: About, credential: &str, secret: Option<&str>) -> Option<String> {
+        let base = self.public_url.as_ref()?;
+        let secret = secret.map(|secret| format!("/{secret}")).unwrap_or_default();
+        let (root, about) = (About::ROOT, about.segment());
+        Some(format!("{base}/{root}/{about}/{credential}{secret}"))
+    }
+}
+
 choices! {
     /// Whether QIWI is asked about what only a signature vouches for.
     pub enum Confirm {
@@ -163,6 +205,11 @@ section! {
         /// Age at which a stream is ended, so that clients spread over replicas; up to twice as
         /// long, at random.
         stream_age: Duration = Duration::from_secs(1800), Duration::from_millis(100)..=DAY;
+        /// How often a stream makes sure that the credentials it rests on are still there.
+        rights_check: Duration = Duration::from_secs(10), Duration::from_millis(10)..=Duration::from_secs(30);
+        /// How often a token that was passed through proves its wallet again while its stream is
+        /// open: one profile request for each stream.
+        token_check: Duration = Duration::from_secs(300), Duration::from_millis(100)..=HOUR;
         /// Whether QIWI is asked about the final status of transactions that only a notification's
         /// signature vouches for.
         confirm: Confirm = Confirm::After;
@@ -202,5 +249,18 @@ section! {
     Sandbox in "sandbox" {
         /// Address of the imitated hosts.
         listen: SocketAddr = loopback(8090);
+        /// Address of the imitated card acquiring over TLS; by default the port after that of
+        /// `listen`, or any free one when that is any.
+        acquiring_listen: Option<SocketAddr> = None;
+    }
+}
+
+impl Sandbox {
+    /// Where card acquiring is imitated, whether or not the configuration says so.
+    #[must_use]
+    pub fn acquiring(&self) -> SocketAddr {
+        let port = self.listen.port();
+        let next = if port == 0 { 0 } else { port.wrapping_add(1) };
+        self.acquiring_listen.unwrap_or_else(|| SocketAddr::new(self.listen.ip(), next))
     }
 }

@@ -315,19 +315,19 @@ fn a_hook_the_gateway_looks_after_has_an_address_qiwi_takes_and_a_wallet_of_its_
         )
     };
     let public = |url: &str| format!("[notifications]\npublic_url = \"{url}\"\n");
-    // `/wallet/a` has nine characters, and a secret at least sixteen and a slash.
+    // `/notifications/wallet/a` has 23 characters, and a secret at least sixteen and a slash.
     let long = |length: usize| format!("https://pay.example/{}", "x".repeat(length - 20));
-    check_toml(&(public(&long(91)) + &managed("a", "")), &[]);
+    check_toml(&(public(&long(77)) + &managed("a", "")), &[]);
     let at_least = |length: usize| {
         format!(
-            "credentials.a.webhook (configuration line 6): the address of the hook has at least \
-             {length} characters"
+            "credentials.a.webhook (configuration line 6): the address of its notifications has at \
+             least {length} characters"
         )
     };
-    check_toml(&(public(&long(92)) + &managed("a", "")), &[&at_least(101)]);
+    check_toml(&(public(&long(78)) + &managed("a", "")), &[&at_least(101)]);
     let secret = "webhook_path_secret_file = \"s\"\n";
-    check_toml(&(public(&long(74)) + &managed("a", secret)), &[]);
-    check_toml(&(public(&long(75)) + &managed("a", secret)), &[&at_least(101)]);
+    check_toml(&(public(&long(60)) + &managed("a", secret)), &[]);
+    check_toml(&(public(&long(61)) + &managed("a", secret)), &[&at_least(101)]);
     check_toml(
         &(public("https://pay.example") + "enabled = false\n" + &managed("a", "")),
         &["credentials.a.webhook (configuration line 7): managing a hook needs the listener"],
@@ -357,6 +357,32 @@ fn a_hook_the_gateway_looks_after_has_an_address_qiwi_takes_and_a_wallet_of_its_
                 token_file = \"t\"\nwebhook_replace = true\n";
     let (_, found) = Config::from_toml(idle).unwrap().check();
     assert_eq!(found[0].key, "credentials.a.webhook_replace");
+}
+
+#[test]
+fn a_merchants_notifications_have_an_address_qiwi_pay_takes() {
+    let merchant =
+        "[credentials.a]\nkind = \"merchant\"\nmerchant_site = \"1\"\nsecret_file = \"s\"\n";
+    let public = |url: &str| format!("[notifications]\npublic_url = \"{url}\"\n");
+    // `/notifications/pay/a` has 20 characters, and a secret at least sixteen and a slash.
+    let long = |length: usize| format!("https://pay.example/{}", "x".repeat(length - 20));
+    let at_least = |length: usize| {
+        format!(
+            "credentials.a.kind (configuration line 4): the address of its notifications has at \
+             least {length} characters"
+        )
+    };
+    check_toml(&(public(&long(236)) + merchant), &[]);
+    check_toml(&(public(&long(237)) + merchant), &[&at_least(257)]);
+    let secret = "webhook_path_secret_file = \"s\"\n";
+    check_toml(&(public(&long(219)) + merchant + secret), &[]);
+    check_toml(&(public(&long(220)) + merchant + secret), &[&at_least(257)]);
+    check_toml(&(public(&long(237)) + "enabled = false\n" + merchant), &[]);
+    for (url, warned) in [("https://pay.example:8443", true), ("https://pay.example:443", false)] {
+        let (_, found) = Config::from_toml(&(public(url) + merchant)).unwrap().check();
+        let warnings = found.iter().filter(|of| of.key == "notifications.public_url").count();
+        assert_eq!(warnings == 1, warned, "{url}");
+    }
 }
 
 #[test]

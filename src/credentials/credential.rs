@@ -69,6 +69,12 @@ impl Credential {
         self.identity.as_ref()
     }
 
+    /// A digest of everything it was read from: another one when anything of it was renewed.
+    #[must_use]
+    pub fn content(&self) -> &[u8] {
+        &self.content
+    }
+
     /// What belongs to its notifications.
     #[must_use]
     pub const fn hook(&self) -> &Hook {

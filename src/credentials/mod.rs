@@ -9,9 +9,11 @@ mod credential;
 mod fingerprint;
 mod health;
 mod kind;
+mod merchant;
 mod read;
 mod scope;
 mod secret;
+mod signing;
 mod store;
 mod wallet;
 
@@ -20,9 +22,11 @@ pub use credential::{ClientIdentity, Credential, Hook, InvalidToken};
 pub use fingerprint::{Fingerprint, Pepper};
 pub use health::Status;
 pub use kind::Kind;
+pub use merchant::Merchant;
 pub use read::WEBHOOK_PATH_SECRET_MIN;
 pub use scope::Scopes;
 pub use secret::key_of;
+pub use signing::SigningKey;
 pub use store::{CredentialState, Credentials, ReloadOutcome};
 pub use wallet::Wallet;
 

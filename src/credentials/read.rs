@@ -13,9 +13,9 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use super::credential::{ClientIdentity, Credential, Hook, bearer};
 use super::fingerprint::Pepper;
+use super::kind::Kind;
 use super::secret::{Content, Source, check_token};
-use crate::config::{CredentialConfig, Mistake, Notifications, Origins, Webhook};
-use crate::wallet::webhook::write::URL_LENGTH_MAX;
+use crate::config::{About, CredentialConfig, Mistake, Notifications, Origins, Webhook};
 
 /// A credential's configuration with the places of its secrets.
 pub struct Plan {
@@ -89,18 +89,24 @@ impl Plan {
         self.parts().is_ok_and(|parts| parts.content() == content)
     }
 
-    /// What is wrong when QIWI would not take the address of the credential's hook, which only its
-    /// secret makes too long.
+    /// What is wrong when QIWI would not take the address for the credential's notifications, which
+    /// only its secret makes too long.
     pub fn too_long(&self, at: &Notifications, credential: &Credential) -> Option<Mistake> {
         let (hook, source) = (credential.hook(), self.path_secret.as_ref()?);
         let secret = hook.path_secret.as_ref().map(|secret| secret.expose_secret());
-        let length = at.wallet_address(&self.name, secret)?.len();
-        let long = hook.webhook == Webhook::Managed && length > URL_LENGTH_MAX;
+        let about = match credential.kind {
+            Some(Kind::Wallet) if hook.webhook == Webhook::Managed => About::Wallet,
+            Some(Kind::Merchant) if at.enabled => About::Pay,
+            _ => return None,
+        };
+        let length = at.address(about, &self.name, secret)?.len();
+        let most = about.length_max().filter(|most| length > *most)?;
         let text = format!(
-            "{} makes the hook's address {length} characters long, expected at most {URL_LENGTH_MAX}",
+            "{} makes the address of its notifications {length} characters long, expected at most \
+             {most}",
             source.place()
         );
-        long.then(|| self.mistake("webhook_path_secret", source, text))
+        Some(self.mistake("webhook_path_secret", source, text))
     }
 
     fn parts(&self) -> Result<Parts, Vec<Mistake>> {

@@ -133,7 +133,7 @@ fn all_mistakes_of_all_secrets_are_reported_at_once_and_no_secret_is_shown() {
 fn a_secret_that_makes_the_address_of_a_managed_hook_too_long_is_refused() {
     let dir = Dir::new();
     dir.write("token", "good");
-    dir.write("secret", &"s".repeat(64));
+    dir.write("secret", &"s".repeat(50));
     let toml = |length: usize, webhook: &str| {
         format!(
             "[notifications]\npublic_url = \"https://pay.example/{}\"\n\
@@ -147,7 +147,7 @@ fn a_secret_that_makes_the_address_of_a_managed_hook_too_long_is_refused() {
     let load = |length, webhook| {
         Credentials::load(&Config::from_toml(&toml(length, webhook)).unwrap(), no_env)
     };
-    // 20 of the host, 9 of the path, 65 of the secret.
+    // 20 of the host, 23 of the path, 51 of the secret.
     assert!(load(6, "managed").is_ok());
     let text = load(7, "managed").unwrap_err().to_string();
     assert!(
@@ -156,6 +156,28 @@ fn a_secret_that_makes_the_address_of_a_managed_hook_too_long_is_refused() {
     );
     assert!(text.contains("101 characters") && !text.contains("sss"), "{text}");
     assert!(load(7, "off").is_ok());
+}
+
+#[test]
+fn a_secret_that_makes_the_address_of_a_merchant_too_long_is_refused() {
+    let dir = Dir::new();
+    dir.write("key", "good");
+    dir.write("secret", &"s".repeat(50));
+    let toml = |length: usize| {
+        format!(
+            "[notifications]\npublic_url = \"https://pay.example/{}\"\n\
+             [credentials.a]\nkind = \"merchant\"\nmerchant_site = \"1\"\nsecret_file = {}\n\
+             webhook_path_secret_file = {}\n",
+            "x".repeat(length),
+            path(&dir.0, "key"),
+            path(&dir.0, "secret"),
+        )
+    };
+    let load = |length| Credentials::load(&Config::from_toml(&toml(length)).unwrap(), no_env);
+    // 20 of the host, 20 of the path, 51 of the secret.
+    assert!(load(165).is_ok());
+    let text = load(166).unwrap_err().to_string();
+    assert!(text.contains("257 characters") && !text.contains("sss"), "{text}");
 }
 
 #[test]

@@ -94,6 +94,7 @@ reasons! {
     CALLER_UNKNOWN = Unauthenticated, Refused, "The caller is not known to this gateway.", "A callers' policy is configured and neither the client certificate nor the caller key belongs to it.";
     CALLER_NOT_ALLOWED = PermissionDenied, Refused, "The caller may not use this method or credential.", "The callers' policy does not grant this credential or this group of methods to the caller.";
     TOKEN_REJECTED = Unauthenticated, Refused, "QIWI does not accept the token.", "QIWI answered 401: the token is wrong, expired or was replaced by a newer one.";
+    CERTIFICATE_REJECTED = Unauthenticated, Refused, "QIWI does not accept the merchant's client certificate.", "QIWI PAY ended the TLS handshake, or answered 401 or 403: the credential's client certificate is missing, expired, revoked or of another merchant. Nothing was executed.";
     TOKEN_SCOPE_INSUFFICIENT = PermissionDenied, Refused, "The token lacks a permission this method needs.", "The credential's granted scopes do not cover the method (refused locally, nothing was sent), or QIWI answered 403.";
     WALLET_UNKNOWN = FailedPrecondition, Fix, "The wallet number is not known; state it in the request.", "The request names no wallet, the credential is configured without one, and the token may not read the profile that would tell.";
 
@@ -134,6 +135,27 @@ reasons! {
     UPSTREAM_DUPLICATE = AlreadyExists, Refused, "QIWI already has the same payment.", "Payment code 408.";
     UPSTREAM_TECHNICAL = Aborted, Refused, "QIWI reports a technical error.", "Payment codes 3, 8, 13, 74, 202, 271, 300, 500, 749, 750.";
     UPSTREAM_DECLINED = Aborted, Refused, "QIWI declined with a code outside its documents.", "Any other payment code; the code and QIWI's masked text are in the details.";
+
+    // QIWI PAY's codes (its documents, "Error codes").
+    CARD_EXPIRED = InvalidArgument, Fix, "The card has expired.", "QIWI PAY code 8028.";
+    MERCHANT_SITE_NOT_FOUND = NotFound, Refused, "QIWI PAY knows no such merchant site.", "QIWI PAY code 8021: the credential's `merchant_site` is wrong.";
+    OPERATION_FORBIDDEN = PermissionDenied, Refused, "The merchant site may not use this operation.", "QIWI PAY code 8025.";
+    MERCHANT_DISABLED = PermissionDenied, Refused, "The merchant is not active.", "QIWI PAY code 8051.";
+    ACCESS_DENIED = PermissionDenied, Refused, "QIWI PAY denies access.", "QIWI PAY code 8058.";
+    SIGNATURE_REJECTED = Unauthenticated, Refused, "QIWI PAY does not accept the signature.", "QIWI PAY code 8054: the credential's secret is not the site's.";
+    OPERATION_UNSUPPORTED = FailedPrecondition, Refused, "QIWI PAY does not support this operation here.", "QIWI PAY code 8002.";
+    ROUTE_NOT_FOUND = FailedPrecondition, Refused, "QIWI PAY has no way to carry the payment out.", "QIWI PAY code 8005.";
+    THREEDS_EXPIRED = FailedPrecondition, Refused, "3-D Secure was not passed within 15 minutes.", "QIWI PAY code 8023.";
+    THREEDS_FAILED = FailedPrecondition, Refused, "The customer did not pass 3-D Secure.", "QIWI PAY code 8151.";
+    TRANSACTION_STATE_INVALID = FailedPrecondition, Refused, "The transaction is of a type or status that does not allow this.", "QIWI PAY codes 8026, 8027, 8052. `GetStatus` tells the status and what may follow.";
+    AMOUNT_EXCEEDS_ALLOWED = FailedPrecondition, Refused, "The amount is above what is allowed here.", "QIWI PAY codes 8020 (of a reversal or refund), 8060 (of a payout) and 8070 (of the test mode).";
+    CURRENCY_NOT_ALLOWED = InvalidArgument, Fix, "The merchant site does not take this currency.", "QIWI PAY code 8059.";
+    CURRENCY_MISMATCH = InvalidArgument, Fix, "The currency is not that of the first transaction.", "QIWI PAY code 8061.";
+    ORDER_ALREADY_PAID = AlreadyExists, Refused, "The order is paid already.", "QIWI PAY code 8055: another transaction has paid the order. `GetStatus` shows it.";
+    OPERATION_IN_PROGRESS = Aborted, Later, "Another operation on the same order, card or transaction is under way.", "QIWI PAY codes 8056 and 8057, or another capture, reversal or refund of the same transaction whose outcome is still open at the gateway. Nothing was executed. Repeat with the same id.";
+    TEST_QUOTA_EXCEEDED = ResourceExhausted, Later, "The test mode permits no further operation today.", "QIWI PAY code 8069: 100 operations a day, Moscow time.";
+    TRANSACTION_DECLINED = FailedPrecondition, Refused, "The payment was declined.", "QIWI PAY codes 8152 and 8160 to 8170 without a transaction. Where there is one, the answer has it with its error instead.";
+    REATTEMPT_FORBIDDEN = FailedPrecondition, Refused, "The payment was declined and must not be tried again with this card.", "QIWI PAY codes 8153 and 8171.";
 
     // Transport and time.
     UPSTREAM_UNREACHABLE = Unavailable, Later, "QIWI could not be reached; nothing was sent.", "Name resolution, connection or TLS handshake failed.";

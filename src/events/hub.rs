@@ -127,12 +127,24 @@ impl Hub {
         Owner::from_bytes(self.key.owner_tag(wallet))
     }
 
+    /// What events call a merchant site.
+    pub fn site(&self, merchant_site: &str) -> Owner {
+        Owner::from_bytes(self.key.site_tag(merchant_site))
+    }
+
     /// What events call whoever a credential stands for; `wallet` is its own where that is known.
     pub fn owner_of(&self, credential: &Credential, wallet: Option<&Wallet>) -> Owner {
-        match (wallet.or(credential.wallet.as_ref()), credential.name.as_deref()) {
-            (Some(wallet), _) => self.owner(wallet),
-            (None, name) => Owner::from_bytes(self.key.issuer_tag(name.unwrap_or_default())),
+        let wallet = wallet.or(credential.wallet.as_ref());
+        match (&credential.merchant_site, wallet, credential.name.as_deref()) {
+            (Some(site), ..) => self.site(site),
+            (None, Some(wallet), _) => self.owner(wallet),
+            (None, None, name) => Owner::from_bytes(self.key.issuer_tag(name.unwrap_or_default())),
         }
+    }
+
+    /// A digest by which texts are compared that are so few that a plain one could be guessed.
+    pub(super) fn content(&self, text: &str) -> [u8; 32] {
+        self.key.content(text.as_bytes())
     }
 
     /// Waits for what is being stored.
@@ -192,5 +204,8 @@ pub const fn source_name(source: Source) -> &'static str {
 /// Unix milliseconds.
 pub fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    let now_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+    #[cfg(test)]
+    let now_ms = now_ms + super::testing::step_ms();
+    now_ms
 }

@@ -154,6 +154,12 @@ impl Delivery {
         };
         Self { key, digest }
     }
+
+    /// A message without a number that tells of a transition: that is what it is known by, so that
+    /// whatever comes about it has to say the same. `digest` is one of what it has to say.
+    pub fn of_transition(id: &EventId, digest: [u8; 32]) -> Self {
+        Self { key: of_parts("transition", &[&id.0]), digest }
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! What a notification means is left to [`super::intake`]. Addresses name the credential a
 //! notification is for, and a secret of its own where the credential has one:
-//! `/wallet/{credential}[/{secret}]` and `/bill/{credential}[/{secret}]`.
+//! `/notifications/wallet/{credential}[/{secret}]`, and the same with `p2p` and `pay`.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -21,21 +21,14 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::config::About;
+
 /// Time for the head of a request.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// Connections of QIWI end by themselves; idle ones are not waited for.
 const REQUESTS_MAX_HEADERS: usize = 64;
 /// A pause after a failure to accept, which is a lack of something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Which kind of notification an address is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum About {
-    /// A wallet's transactions.
-    Wallet,
-    /// P2P bills.
-    Bill,
-}
 
 /// One notification as it arrived.
 pub struct Posted<'a> {
@@ -185,11 +178,9 @@ async fn handle<R: Receiver>(
 /// What a path names.
 fn address(path: &str) -> Option<(About, &str, Option<&str>)> {
     let mut parts = path.trim_start_matches('/').split('/');
-    let about = match parts.next()? {
-        "wallet" => About::Wallet,
-        "bill" => About::Bill,
-        _ => return None,
-    };
+    parts.next().filter(|root| *root == About::ROOT)?;
+    let about = parts.next()?;
+    let about = About::ALL.into_iter().find(|of| of.segment() == about)?;
     let credential = parts.next().filter(|name| !name.is_empty())?;
     let secret = parts.next().filter(|secret| !secret.is_empty());
     parts.next().is_none().then_some((about, credential, secret))
@@ -217,11 +208,26 @@ mod tests {
 
     #[test]
     fn addresses_name_a_kind_a_credential_and_perhaps_a_secret() {
-        assert_eq!(address("/wallet/main"), Some((About::Wallet, "main", None)));
-        assert_eq!(address("/wallet/main/"), Some((About::Wallet, "main", None)));
-        assert_eq!(address("/wallet/main/s3"), Some((About::Wallet, "main", Some("s3"))));
-        assert_eq!(address("/bill/shop/x"), Some((About::Bill, "shop", Some("x"))));
-        for path in ["/", "", "/wallet", "/wallet/", "/other/main", "/wallet/a/b/c", "/Wallet/a"] {
+        let of = |path| address(path);
+        assert_eq!(of("/notifications/wallet/main"), Some((About::Wallet, "main", None)));
+        assert_eq!(of("/notifications/wallet/main/"), Some((About::Wallet, "main", None)));
+        assert_eq!(of("/notifications/wallet/main/s3"), Some((About::Wallet, "main", Some("s3"))));
+        assert_eq!(of("/notifications/p2p/shop/x"), Some((About::P2p, "shop", Some("x"))));
+        assert_eq!(of("/notifications/pay/till"), Some((About::Pay, "till", None)));
+        for path in [
+            "/",
+            "",
+            "/notifications",
+            "/notifications/",
+            "/notifications/wallet",
+            "/notifications/wallet/",
+            "/notifications/other/main",
+            "/notifications/wallet/a/b/c",
+            "/notifications/Wallet/a",
+            "/Notifications/wallet/a",
+            "/wallet/main",
+            "/x/notifications/wallet/main",
+        ] {
             assert_eq!(address(path), None, "{path}");
         }
     }

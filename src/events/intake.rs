@@ -14,17 +14,17 @@ use tokio::time::Instant;
 use super::hub::{Hub, now_ms};
 use super::id::{Delivery, EventId};
 use super::inbox;
-use super::ingress::{About, Answer, Posted, Receiver};
+use super::ingress::{Answer, Posted, Receiver};
 use super::record::{Event, Kind as EventKind, Source, Trust};
 use super::store::{Append, LogError};
 use super::wire::{self, Origin};
 use crate::call::Context;
-use crate::config::Webhook;
+use crate::config::{About, Webhook};
 use crate::credentials::{Credential, Kind, Wallet};
 use crate::gateway::Gateway;
 use crate::notification::source::client_address;
 use crate::notification::wallet::{Doubtful, Message, Received, Test, TestSignature};
-use crate::notification::{Key, Refusal, bill, wallet};
+use crate::notification::{Key, Refusal, bill, pay, wallet};
 use crate::operations;
 use crate::pb::events::v1 as pb;
 
@@ -81,10 +81,7 @@ impl Receiver for Arc<Gateway> {
             self.refused("unknown_path");
             return Answer::status(StatusCode::NOT_FOUND);
         };
-        hub.metrics.events.received(match about {
-            About::Wallet => "wallet",
-            About::Bill => "bill",
-        });
+        hub.metrics.events.received(about.segment());
         let gateway = Arc::clone(self);
         let signature = posted.headers.get(bill::SIGNATURE_HEADER).map(|of| of.as_bytes().to_vec());
         let (body, name) = (posted.body, credential.name.clone());
@@ -92,7 +89,8 @@ impl Receiver for Arc<Gateway> {
         let taking = hub.tasks.spawn(async move {
             match about {
                 About::Wallet => gateway.take_wallet(&credential, &body).await,
-                About::Bill => gateway.take_bill(&credential, signature.as_deref(), &body).await,
+                About::P2p => gateway.take_bill(&credential, signature.as_deref(), &body).await,
+                About::Pay => gateway.take_acquiring(&credential, &body).await,
             }
         });
         let taken = match tokio::time::timeout(hub.notifications.store_timeout, taking).await {
@@ -103,13 +101,16 @@ impl Receiver for Arc<Gateway> {
         };
         hub.metrics.events.answered(began.elapsed().as_secs_f64());
         match taken {
-            Taken::Stored if about == About::Bill => {
+            Taken::Stored if about == About::P2p => {
                 Answer { status: StatusCode::OK, body: STORED_BILL }
             }
             Taken::Stored => Answer::status(StatusCode::OK),
             Taken::Later(reason) => {
                 hub.metrics.events.unstored(reason);
-                hub.missed(name.as_deref().unwrap_or_default());
+                // QIWI PAY repeats for a day and has no history to compare.
+                if about != About::Pay {
+                    hub.missed(name.as_deref().unwrap_or_default());
+                }
                 Answer::status(StatusCode::SERVICE_UNAVAILABLE)
             }
             Taken::Refused(reason) => {
@@ -133,7 +134,8 @@ impl Gateway {
             About::Wallet => {
                 credential.kind == Some(Kind::Wallet) && credential.hook().webhook != Webhook::Off
             }
-            About::Bill => credential.kind == Some(Kind::P2p),
+            About::P2p => credential.kind == Some(Kind::P2p),
+            About::Pay => credential.kind == Some(Kind::Merchant),
         };
         let secret = credential.hook().path_secret.as_ref();
         let right = match (secret, posted.secret) {
@@ -263,8 +265,7 @@ impl Gateway {
             Ok(message) => message,
             Err(refusal) => return refusal.into(),
         };
-        // Of a P2P key its text is the key.
-        let key = credential.secret().and_then(|of| Key::new(of.expose_secret().as_bytes()).ok());
+        let key = key(credential);
         let bill = match message.verify(key.as_slice()) {
             Ok(bill) => bill,
             Err(refusal) => return refusal.into(),
@@ -281,6 +282,35 @@ impl Gateway {
             Err(error) => return error.into(),
         };
         let delivery = Some(Delivery::new("bill", None, body));
+        store(hub, Append { delivery, ..append }).await
+    }
+
+    async fn take_acquiring(&self, credential: &Credential, body: &[u8]) -> Taken {
+        let hub = self.hub();
+        let message = match pay::read(body, hub.notifications.body_max.bytes()) {
+            Ok(message) => message,
+            Err(refusal) => return refusal.into(),
+        };
+        let Some(site) = &credential.merchant_site else { return Taken::Later("merchant_site") };
+        let told = match message.verify(key(credential).as_slice(), site) {
+            Ok(told) => told,
+            Err(refusal) => return refusal.into(),
+        };
+        let origin = Origin {
+            owner: hub.site(site),
+            wallet: None,
+            source: Source::Webhook,
+            trust: Trust::SignatureOnly,
+            received_ms: now_ms(),
+        };
+        // What is signed is the same in each delivery; other members, and their order, need not be.
+        let digest = hub.content(told.signed_text());
+        let transaction = wire::acquired(told, site, &hub.metrics);
+        let append = match wire::acquiring(&hub.cipher, origin, transaction) {
+            Ok(append) => append,
+            Err(error) => return error.into(),
+        };
+        let delivery = Some(Delivery::of_transition(&append.event.id, digest));
         store(hub, Append { delivery, ..append }).await
     }
 
@@ -301,6 +331,11 @@ fn origin<'a>(hub: &Hub, own: &'a Wallet) -> Origin<'a> {
         trust: Trust::SignatureOnly,
         received_ms: now_ms(),
     }
+}
+
+/// The key of a P2P secret key or a merchant: the text of its secret.
+fn key(credential: &Credential) -> Option<Key> {
+    credential.secret().and_then(|of| Key::new(of.expose_secret().as_bytes()).ok())
 }
 
 /// A delivery that came before with another content is answered like any other that is known: it is

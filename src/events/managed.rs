@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 use super::hooks::State;
 use super::learn::active;
 use super::store::LogError;
-use crate::config::Webhook;
+use crate::config::{About, Webhook};
 use crate::credentials::{Credential, Kind};
 use crate::error::{Error, reason};
 use crate::gateway::Gateway;
@@ -145,7 +145,7 @@ impl Gateway {
         let credential = self.credentials().named(name);
         let credential = credential.ok_or(Trouble(reason::CREDENTIAL_NOT_FOUND.name))?;
         let secret = credential.hook().path_secret.as_ref().map(|secret| secret.expose_secret());
-        let wanted = hub.notifications.wallet_address(name, secret);
+        let wanted = hub.notifications.address(About::Wallet, name, secret);
         let wanted = wanted.ok_or(Trouble(reason::REQUEST_INVALID.name))?;
         let deadline = Instant::now() + PATIENCE;
         let _turn = hub.hooks.turn(name).await;

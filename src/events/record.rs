@@ -81,7 +81,7 @@ numbered! {
 numbered! {
     /// How far an event is to be believed.
     Trust {
-        /// Its signature is right, which says nothing about the status.
+        /// Its signature is right, which says nothing about the status of a wallet's transaction.
         SignatureOnly = 1,
         /// QIWI's interface says the same.
         ApiConfirmed = 2,
@@ -105,11 +105,11 @@ pub struct Event {
     pub trust: Trust,
     /// Whose it is.
     pub owner: Owner,
-    /// QIWI's word for the type of the transaction, where there is one.
+    /// QIWI's word or number for the type of the transaction, where there is one.
     pub r#type: String,
     /// QIWI's number of the transaction or the bill's id, where there is one.
     pub transaction: String,
-    /// QIWI's word for the status, where there is one.
+    /// QIWI's word or number for the status, where there is one.
     pub status: String,
     /// QIWI's number of the provider, where there is one.
     pub provider: String,

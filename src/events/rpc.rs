@@ -140,7 +140,10 @@ impl Gateway {
     fn known_wallets(&self) -> Vec<Wallet> {
         let credentials = self.credentials().list().into_iter();
         let mut wallets: Vec<_> = credentials
-            .filter(|of| of.kind != Some(credentials::Kind::P2p))
+            .filter(|of| {
+                let of_none = [credentials::Kind::P2p, credentials::Kind::Merchant];
+                of.kind.is_none_or(|kind| !of_none.contains(&kind))
+            })
             .filter_map(|of| of.wallet.clone().or_else(|| self.wallets().get(&of.fingerprint)))
             .collect();
         wallets.sort();

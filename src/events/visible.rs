@@ -1,8 +1,8 @@
 //! Which events a call may see.
 //!
 //! That follows from its credential, as the contract of `EventService` says: a wallet token sees
-//! its wallet, a P2P secret key its bills, a token passed through the wallet that the profile
-//! proves, and a call without any sees what all credentials of its caller see. What a filter
+//! its wallet, a P2P secret key its bills, a merchant its site, a token passed through the wallet that
+//! the profile proves, and a call without any sees what all credentials of its caller see. What a filter
 //! selects of it is left to [`super::filter`].
 
 use std::collections::BTreeMap;
@@ -33,11 +33,13 @@ pub struct Rights {
     pub balances: bool,
     /// Bills.
     pub bills: bool,
+    /// Transactions of QIWI PAY, and what became of them.
+    pub acquiring: bool,
 }
 
 impl Rights {
     /// Everything.
-    pub const ALL: Self = Self { transactions: true, balances: true, bills: true };
+    pub const ALL: Self = Self { transactions: true, balances: true, bills: true, acquiring: true };
 
     /// What a credential shows of whoever it stands for.
     pub fn of(credential: &Credential) -> Self {
@@ -49,21 +51,22 @@ impl Rights {
             credentials::Kind::Wallet | credentials::Kind::Information => {
                 let balances =
                     credential.scopes.is_none_or(|granted| granted.contains(Scopes::BALANCE));
-                Self { transactions: true, balances, bills: true }
+                Self { transactions: true, balances, bills: true, ..Self::default() }
             }
             credentials::Kind::P2p => Self { bills: true, ..Self::default() },
-            credentials::Kind::Merchant => Self::default(),
+            credentials::Kind::Merchant => Self { acquiring: true, ..Self::default() },
         }
     }
 
     const fn shows(self, kind: Kind) -> bool {
         match kind {
-            Kind::Transaction | Kind::Confirmation | Kind::Test => self.transactions,
+            Kind::Transaction | Kind::Test => self.transactions,
+            Kind::Payment => self.acquiring,
+            // An owner is a wallet or a site, so it has confirmations of one sort only.
+            Kind::Confirmation => self.transactions || self.acquiring,
             Kind::Balance => self.balances,
             Kind::Bill => self.bills,
             Kind::System => true,
-            // No credential of this version stands for a merchant site.
-            Kind::Payment => false,
         }
     }
 
@@ -72,6 +75,7 @@ impl Rights {
             transactions: self.transactions || other.transactions,
             balances: self.balances || other.balances,
             bills: self.bills || other.bills,
+            acquiring: self.acquiring || other.acquiring,
         }
     }
 }
@@ -118,8 +122,8 @@ impl Visible {
     pub fn text(&self) -> String {
         let Self::Of(owners) = self else { return "all".to_owned() };
         owners.iter().fold(String::new(), |mut text, (owner, rights)| {
-            let Rights { transactions, balances, bills } = *rights;
-            let rights = [transactions, balances, bills].map(u8::from);
+            let Rights { transactions, balances, bills, acquiring } = *rights;
+            let rights = [transactions, balances, bills, acquiring].map(u8::from);
             // Writing into a text cannot fail.
             let _ = write!(text, "{owner}:{rights:?}");
             text
@@ -202,7 +206,8 @@ impl Gateway {
 
     /// Whom a credential of the gateway's stands for.
     async fn rest(&self, cx: &Context, credential: &Arc<Credential>) -> Result<Rest, Error> {
-        let is_wallets = credential.kind != Some(credentials::Kind::P2p);
+        let stands_alone = [credentials::Kind::P2p, credentials::Kind::Merchant];
+        let is_wallets = credential.kind.is_none_or(|kind| !stands_alone.contains(&kind));
         let wallet = match &credential.wallet {
             Some(wallet) => Some(wallet.clone()),
             None if is_wallets => {
@@ -231,38 +236,49 @@ impl Gateway {
     }
 }
 
-/// How often a stream makes sure that what it rests on is still there.
-const CHECK: Duration = Duration::from_secs(10);
-/// How often a token passed through has to prove its wallet again.
-const PROOF: Duration = Duration::from_secs(300);
-/// How long that may take.
+/// How long a token passed through may take to prove its wallet again.
 const PROOF_MAX: Duration = Duration::from_secs(15);
 
 impl Gateway {
     /// Resolves when a right is withdrawn that a stream rests on.
     pub(crate) async fn withdrawn(&self, cx: &Context, sight: &Sight) -> Error {
         let denied = |detail| Error::new(&reason::CALLER_NOT_ALLOWED).log(detail);
-        let mut proof_at = Instant::now() + PROOF;
+        let settings = &self.hub().settings;
+        let every = if sight.proven { settings.token_check } else { settings.rights_check };
         loop {
-            tokio::time::sleep(CHECK).await;
-            if !sight.proven {
-                if sight.rests_on.iter().any(|rest| !self.still_stands(rest)) {
-                    return denied("a credential the stream rests on is gone");
-                }
-            } else if Instant::now() >= proof_at {
-                proof_at = Instant::now() + PROOF;
+            tokio::time::sleep(every).await;
+            if sight.proven {
                 if !self.still_proven(cx, sight).await {
                     return denied("the profile no longer proves the wallet of the token");
+                }
+            } else {
+                for rest in &sight.rests_on {
+                    if !self.still_stands(cx, rest).await {
+                        return denied("a credential the stream rests on is gone");
+                    }
                 }
             }
         }
     }
 
-    fn still_stands(&self, rest: &Rest) -> bool {
-        let now = rest.credential.name.as_deref().and_then(|name| self.credentials().named(name));
-        now.is_some_and(|now| {
-            now.wallet == rest.credential.wallet && Rights::of(&now) == Rights::of(&rest.credential)
-        })
+    async fn still_stands(&self, cx: &Context, rest: &Rest) -> bool {
+        let before = &rest.credential;
+        let now = before.name.as_deref().and_then(|name| self.credentials().named(name));
+        let Some(now) = now else { return false };
+        if now.wallet != before.wallet
+            || now.merchant_site != before.merchant_site
+            || Rights::of(&now) != Rights::of(before)
+        {
+            return false;
+        }
+        if rest.wallet == now.wallet || now.fingerprint == before.fingerprint {
+            return true;
+        }
+        // Its secret was replaced, and which wallet that is of is QIWI's word alone. Where QIWI
+        // cannot be asked for a while, nothing is withdrawn.
+        let mut asking = cx.with(now);
+        asking.deadline = Instant::now() + PROOF_MAX;
+        self.own_wallet(&asking).await.map_or(true, |wallet| Some(wallet) == rest.wallet)
     }
 
     /// A profile that cannot be asked for a while withdraws nothing.
@@ -308,6 +324,17 @@ mod tests {
             let of_gateway = visible.shows(&event(GATEWAY, *kind));
             assert_eq!(of_gateway, *kind == Kind::System, "{kind:?}");
             assert!(Visible::All.shows(&event(other, *kind)));
+        }
+    }
+
+    #[test]
+    fn a_merchant_sees_the_transactions_of_its_site_and_nothing_else() {
+        let (own, other) = (Owner::from_bytes([1; 16]), Owner::from_bytes([2; 16]));
+        let visible = Visible::of([(own, Rights { acquiring: true, ..Rights::default() })]);
+        for kind in Kind::ALL {
+            let expected = matches!(kind, Kind::Payment | Kind::Confirmation | Kind::System);
+            assert_eq!(visible.shows(&event(own, *kind)), expected, "{kind:?}");
+            assert!(!visible.shows(&event(other, *kind)), "{kind:?}");
         }
     }
 

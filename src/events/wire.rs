@@ -13,11 +13,14 @@ use super::id::{EventId, Owner};
 use super::record::{Event, Kind, Source, Stored, Trust};
 use super::store::{Append, LogError};
 use crate::credentials::Wallet;
-use crate::notification::{bill, wallet};
+use crate::notification::{bill, pay, wallet};
+use crate::pay::transaction::{Noted, Told, may_become};
 use crate::pb::events::v1 as pb;
 use crate::pb::p2p::v1 as p2p;
+use crate::pb::pay::v1 as acquiring;
 use crate::pb::r#type::v1::OffsetTime;
 use crate::pb::wallet::v1 as types;
+use crate::telemetry::Metrics;
 
 /// What a status outside the documents counts as: one captured signature must not make endless events.
 const UNKNOWN: &str = "UNKNOWN";
@@ -128,6 +131,38 @@ pub fn bill(cipher: &Cipher, origin: Origin<'_>, bill: bill::Bill) -> Result<App
     Ok(Append::new(sealed(cipher, event, origin, time, payload)?))
 }
 
+/// A transaction of QIWI PAY that got a status.
+///
+/// # Errors
+/// When the system has no randomness.
+pub fn acquiring(
+    cipher: &Cipher,
+    origin: Origin<'_>,
+    transaction: acquiring::Transaction,
+) -> Result<Append, LogError> {
+    let id_of = |status: &str| acquiring_id(&origin.owner, &transaction, status);
+    let id = id_of(&transaction.status_raw);
+    let mut event = Event::new(id, Kind::Payment, origin.source, origin.trust, origin.owner);
+    event.r#type.clone_from(&transaction.type_raw);
+    event.transaction.clone_from(&transaction.transaction_id);
+    event.status.clone_from(&transaction.status_raw);
+    let before = may_become(&transaction.status_raw).iter().map(|status| id_of(status)).collect();
+    let time = transaction.transaction_time.clone();
+    let payload = pb::event::Payload::Acquiring(transaction);
+    let event = sealed(cipher, event, origin, time, payload)?;
+    Ok(Append { before, ..Append::new(event) })
+}
+
+/// What the event of a transaction of QIWI PAY is known by at a status. Statuses are signed, so those
+/// outside the documents are told apart.
+pub fn acquiring_id(
+    site: &Owner,
+    transaction: &acquiring::Transaction,
+    status_raw: &str,
+) -> EventId {
+    EventId::payment(site, &transaction.transaction_id, &transaction.type_raw, status_raw)
+}
+
 /// An event of any kind whose payload is ready.
 ///
 /// # Errors
@@ -230,6 +265,50 @@ pub fn payment(payment: wallet::Payment) -> types::Transaction {
     }
 }
 
+/// A notification's transaction of QIWI PAY as a status answer would tell it; the site is the one it
+/// was sent to.
+pub fn acquired(told: pay::Transaction, site: &str, metrics: &Metrics) -> acquiring::Transaction {
+    let pay::Transaction { signed, unsigned, .. } = told;
+    let told = Told {
+        txn_id: signed.txn_id,
+        txn_type: signed.txn_type,
+        txn_status: signed.txn_status,
+        txn_date: unsigned.txn_date,
+        error_code: signed.error_code,
+        error_message: None,
+        amount: Some(signed.amount.money),
+        order_id: unsigned.order_id,
+        merchant_site: Some(site.to_owned()),
+        is_test: unsigned.is_test,
+        pan: unsigned.masked_pan,
+        card_name: unsigned.card_name,
+        issuer_name: unsigned.issuer_name,
+        issuer_country: unsigned.issuer_country,
+        auth_code: unsigned.auth_code,
+        eci: unsigned.eci,
+        customer: acquiring::TransactionCustomer {
+            ip: signed.ip.unwrap_or_default(),
+            email: signed.email.unwrap_or_default(),
+            country: unsigned.country.unwrap_or_default(),
+            city: unsigned.city.unwrap_or_default(),
+            region: unsigned.region.unwrap_or_default(),
+            address: unsigned.address.unwrap_or_default(),
+            phone: unsigned.phone.unwrap_or_default(),
+        },
+        custom_fields: unsigned.custom_fields,
+        product_name: unsigned.product_name,
+    };
+    let mut noted = Noted::default();
+    let transaction = told.into_transaction(&mut noted);
+    for field in noted.unknown_enums {
+        metrics.unknown_enum(field);
+    }
+    for field in noted.unreadable_times {
+        metrics.unreadable_time(field);
+    }
+    transaction
+}
+
 /// What clients call a kind.
 pub fn kind(event: &Event) -> pb::EventKind {
     match event.kind {
@@ -240,7 +319,7 @@ pub fn kind(event: &Event) -> pb::EventKind {
         Kind::Test => pb::EventKind::Test,
         Kind::System => pb::EventKind::System,
         Kind::Bill => pb::EventKind::Bill,
-        Kind::Payment => pb::EventKind::Unspecified,
+        Kind::Payment => pb::EventKind::Acquiring,
     }
 }
 
@@ -268,4 +347,37 @@ fn verification(trust: Trust) -> pb::EventVerification {
 pub fn time(ms: i64) -> Timestamp {
     let nanos = i32::try_from(ms.rem_euclid(1000) * 1_000_000).unwrap_or(0);
     Timestamp { seconds: ms.div_euclid(1000), nanos }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::HashSet;
+
+    use super::*;
+
+    /// The status of a webhook's message is not signed.
+    #[test]
+    fn one_signature_makes_four_events_at_most() {
+        let owner = Owner::from_bytes([1; 16]);
+        let id = |raw: &str| {
+            let status = match wallet::Status::of(raw) {
+                wallet::Status::Waiting => types::TransactionStatus::Waiting,
+                wallet::Status::Success => types::TransactionStatus::Success,
+                wallet::Status::Error => types::TransactionStatus::Error,
+                wallet::Status::Unknown => types::TransactionStatus::Unspecified,
+            };
+            let transaction = types::Transaction {
+                transaction_id: "1".to_owned(),
+                type_raw: "IN".to_owned(),
+                status: status.into(),
+                status_raw: raw.to_owned(),
+                ..Default::default()
+            };
+            transaction_id(&owner, &transaction)
+        };
+        let statuses = ["WAITING", "SUCCESS", "ERROR", "", "success", "HOLD", "SUCCESS "];
+        let ids: HashSet<_> = statuses.map(id).into_iter().collect();
+        assert_eq!(ids.len(), 4);
+    }
 }

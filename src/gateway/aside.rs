@@ -22,7 +22,7 @@ impl Gateway {
         request: &O,
         wallet: Option<&Wallet>,
     ) -> Result<O::Response, Error> {
-        let asking = Asking { wallet, pages: self.pages() };
+        let asking = Asking { wallet, merchant: super::merchant(cx), pages: self.pages() };
         let question = request.ask(&asking)?;
         let class = O::POLICY.class;
         let body = self.ask(cx, route, class, &question, wallet, cx.deadline).await?;

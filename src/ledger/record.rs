@@ -19,12 +19,51 @@ pub enum OperationKind {
     Invoice = 2,
     /// No operation: the check of the ledger's key, see [`crate::ledger::seal`].
     Check = 31,
-    // From 32: QIWI PAY.
+    /// A purchase in one step (opcode 1): its order id.
+    Sale = 32,
+    /// The first step of a purchase in two (3): its order id.
+    Authorization = 33,
+    /// The end of 3-D Secure (2): the transaction's number.
+    Finish = 34,
+    /// A capture (5): a request id.
+    Capture = 35,
+    /// A reversal (6): a request id.
+    Reversal = 36,
+    /// A refund (7): a request id.
+    Refund = 37,
+    /// A payout (20): its order id.
+    Payout = 38,
+    /// A purchase that begins a recurring agreement (10): its order id.
+    RecurringSale = 39,
+    /// The same in two steps (11): its order id.
+    RecurringAuthorization = 40,
+    /// A purchase in a merchant's app (51): its order id.
+    MobileAuthorization = 41,
+    /// The card of such a purchase (52): the transaction's number.
+    MobileCard = 42,
+    /// No operation: whose turn it is to change a transaction, see [`crate::payments::turn`].
+    Turn = 63,
 }
 
 impl OperationKind {
     /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Payment, Self::Invoice, Self::Check];
+    pub const ALL: [Self; 15] = [
+        Self::Payment,
+        Self::Invoice,
+        Self::Check,
+        Self::Sale,
+        Self::Authorization,
+        Self::Finish,
+        Self::Capture,
+        Self::Reversal,
+        Self::Refund,
+        Self::Payout,
+        Self::RecurringSale,
+        Self::RecurringAuthorization,
+        Self::MobileAuthorization,
+        Self::MobileCard,
+        Self::Turn,
+    ];
 
     /// The number it is stored under.
     pub const fn number(self) -> u8 {
@@ -270,7 +309,8 @@ mod tests {
 
     #[test]
     fn numbers_are_stable() {
-        assert_eq!(OperationKind::ALL.map(OperationKind::number), [1, 2, 31]);
+        let numbers = OperationKind::ALL.map(OperationKind::number);
+        assert_eq!(numbers, [1, 2, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 63]);
         assert_eq!(State::ALL.map(State::number), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
         assert_eq!(State::from_number(0), None);
         assert_eq!(OperationKind::from_number(7), None);

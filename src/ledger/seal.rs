@@ -43,6 +43,16 @@ impl LedgerKey {
         self.short(b"owner", wallet.digits())
     }
 
+    /// What entries call a merchant site.
+    pub fn site(&self, site: &str) -> Box<str> {
+        self.site_tag(site).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The same as bytes, as events name it.
+    pub fn site_tag(&self, site: &str) -> [u8; 16] {
+        self.short(b"site", site)
+    }
+
     /// What events call an issuer of whom nothing but the credential is known.
     pub fn issuer_tag(&self, credential: &str) -> [u8; 16] {
         self.short(b"issuer", credential)

@@ -39,6 +39,9 @@ pub enum Refusal {
     /// The signature is right and the wallet is not the webhook's.
     #[error("the wallet is not the webhook's")]
     WalletMismatch,
+    /// The signature is right and the merchant site is not the credential's.
+    #[error("the merchant site is not the credential's")]
+    SiteMismatch,
 }
 
 impl Refusal {
@@ -58,6 +61,7 @@ impl Refusal {
             Self::KeyUnknown => "key_unknown",
             Self::SignatureMismatch => "signature_mismatch",
             Self::WalletMismatch => "wallet_mismatch",
+            Self::SiteMismatch => "site_mismatch",
         }
     }
 

@@ -63,7 +63,7 @@ pub(crate) struct Request {
 /// What leaves for a request, or why nothing does.
 pub(crate) fn ask<O: Operation>(request: &O) -> Result<Request, Error> {
     let wallet = wallet();
-    let call = request.ask(&Asking { wallet: Some(&wallet), pages: pages() })?;
+    let call = request.ask(&Asking { wallet: Some(&wallet), merchant: None, pages: pages() })?;
     Ok(rendered(O::POLICY, &call))
 }
 

@@ -166,7 +166,7 @@ fn is_object(json: &str) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::pay::sign::SigningKey;
+    use crate::credentials::SigningKey;
 
     const PAN: &str = "4111111111111111";
     /// The start of Apple's token in the documents, which cut it there, made whole.

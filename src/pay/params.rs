@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::sign::SigningKey;
+use crate::credentials::SigningKey;
 
 /// The name of the signature; it is computed, never set.
 const SIGN: &str = "sign";

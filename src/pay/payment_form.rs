@@ -4,7 +4,8 @@
 use secrecy::ExposeSecret as _;
 use zeroize::Zeroize as _;
 
-use crate::error::{Error, reason};
+use crate::credentials::Merchant;
+use crate::error::Error;
 use crate::operation::{Known, Local};
 use crate::pb::pay::v1 as pb;
 use crate::policy::{Access, Policy};
@@ -13,7 +14,6 @@ use crate::wallet::check::Checks;
 use super::amount::{self, Amount};
 use super::check::Follows;
 use super::params::Params;
-use super::sign::{SigningKey, site_of};
 use super::{Place, check};
 
 /// P-WPF-1.
@@ -41,11 +41,10 @@ impl Local for pb::BuildPaymentFormRequest {
     type Response = pb::BuildPaymentFormResponse;
 
     fn answer(&self, known: &Known<'_>) -> Result<Self::Response, Error> {
-        let credential = known.credential.ok_or_else(|| Error::new(&reason::CREDENTIAL_MISSING))?;
-        let key = SigningKey::of(credential)?;
-        let path_secret = credential.hook().path_secret.as_ref();
+        let Merchant { site, key } = Merchant::required(known.credential)?;
+        let path_secret = known.credential.and_then(|of| of.hook().path_secret.as_ref());
         let path_secret = path_secret.map(|secret| secret.expose_secret());
-        let params = self.params(site_of(credential)?, path_secret)?;
+        let params = self.params(&site, path_secret)?;
         let fields = params.fields(&key);
         let fields = fields.into_iter().map(|(name, value)| field(name, value)).collect::<Vec<_>>();
         let html = page(known.paypage_url, &fields);

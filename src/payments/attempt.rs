@@ -14,14 +14,15 @@ use tokio::time::Instant;
 
 use super::desk::Seat;
 use super::memo::Memo;
+use super::turn::Turn;
 use super::verdict::Verdict;
 use super::{millis, now_ms, settle, show, unavailable, watch};
 use crate::call::Context;
-use crate::credentials::{Credential, Wallet};
+use crate::credentials::Credential;
 use crate::error::{Error, Sent, reason};
 use crate::gateway::Gateway;
 use crate::ledger::{Lease, Record, Replace, State};
-use crate::order::Taken;
+use crate::order::{Account, Handover, Taken, Told};
 use crate::policy::{Class, Route};
 use crate::upstream::Ask;
 use crate::upstream::refusal::{Said, explain};
@@ -43,12 +44,14 @@ pub(super) struct Attempt {
     pub cx: Arc<Context>,
     pub credential: Option<Arc<Credential>>,
     pub seat: Seat,
-    pub wallet: Wallet,
+    pub account: Account,
     /// The entry, reserved for us.
     pub record: Record,
     pub route: &'static Route,
     pub target: String,
     pub body: Option<(Bytes, &'static str)>,
+    /// The turn it has, where it changes a transaction.
+    pub turn: Option<Turn>,
     pub taken: fn(&[u8], &str) -> Option<Taken>,
     /// When sending has to be over.
     pub send_until: Instant,
@@ -82,7 +85,11 @@ impl Attempt {
                 if matches!(record.state, State::Accepted | State::Succeeded) {
                     gateway.money_moved(&self.cx).await;
                 }
-                self.seat.publish(Ok(record));
+                let handover = handover(&verdict);
+                if let Some(handover) = &handover {
+                    payments.handovers.keep(&record.key, handover);
+                }
+                self.seat.publish(Ok(Told { record, handover }));
             }
         }
     }
@@ -90,6 +97,9 @@ impl Attempt {
     /// Marks the entry as being sent; only then may anything leave.
     async fn mark(&self, gateway: &Gateway) -> Result<Record, Error> {
         let payments = gateway.payments();
+        if let Some(turn) = &self.turn {
+            turn.keep(payments).await.map_err(|error| show::about(error, &self.record))?;
+        }
         let now = now_ms();
         let mut record = self.record.clone();
         record.state = State::Sending;
@@ -101,7 +111,7 @@ impl Attempt {
         match payments.store.replace(self.record.version, record.clone()).await {
             Ok(Replace::Done(version)) => {
                 record.version = version;
-                payments.watchlist.note(&record, Some((&self.wallet, self.credential.as_ref())));
+                payments.watchlist.note(&record, Some((&self.account, self.credential.as_ref())));
                 Ok(record)
             }
             // Another process took it over; it is theirs.
@@ -118,7 +128,7 @@ impl Attempt {
             target: &self.target,
             body: self.body.clone(),
             credential,
-            subjects: Subject::of(credential.map(|of| &**of), Some(&self.wallet)),
+            subjects: Subject::of(credential.map(|of| &**of), self.account.wallet()),
             deadline: self.send_until,
             single_attempt: true,
             settling: false,
@@ -126,13 +136,13 @@ impl Attempt {
         };
         let body = match gateway.upstream().ask(&ask).await {
             Ok(body) => body,
-            Err(error) => return Verdict::of(error),
+            Err(error) => return Verdict::of(error, self.record.attempt),
         };
         if let Some(taken) = (self.taken)(&body, &self.record.key.id) {
             return Verdict::Taken(taken);
         }
         let said = Said::read(&body);
-        Verdict::of(if said.is_refusal() {
+        let error = if said.is_refusal() {
             explain(self.route, 200, said, None)
         } else {
             let length = body.len();
@@ -141,7 +151,8 @@ impl Attempt {
                 .sent(Sent::Yes)
                 .http_status(200)
                 .log(format!("an answer of {length} bytes that does not say accepted"))
-        })
+        };
+        Verdict::of(error, self.record.attempt)
     }
 
     /// Writes the outcome down. When the ledger does not take it, the caller is told all the same
@@ -154,7 +165,7 @@ impl Attempt {
         verdict: &Verdict,
     ) -> Option<Record> {
         let payments = gateway.payments();
-        let owner = Some((&self.wallet, self.credential.as_ref()));
+        let owner = Some((&self.account, self.credential.as_ref()));
         let now = now_ms();
         let change = |record: &mut Record| apply(record, verdict, &payments.settings, now);
         let mut pause = WRITE_PAUSE;
@@ -181,7 +192,7 @@ impl Attempt {
                 }
                 self.seat.publish(match verdict {
                     Verdict::NotSent(error) => Err(show::about(error.clone(), &record)),
-                    _ => Ok(record),
+                    _ => Ok(Told { record, handover: handover(verdict) }),
                 });
             }
             tokio::select! {
@@ -208,7 +219,7 @@ impl Attempt {
             if cx.credential.as_deref().is_some_and(|of| !watch::may_look(of)) {
                 break;
             }
-            match gateway.look(&cx, &self.wallet, record.clone(), at).await {
+            match gateway.look(&cx, &self.account, record.clone(), at).await {
                 Ok(settled) => record = settled,
                 Err(error) => tracing::info!(
                     payment = &*record.key.id,
@@ -220,7 +231,14 @@ impl Attempt {
                 break;
             }
         }
-        self.seat.publish(Ok(record));
+        self.seat.publish(Ok(record.into()));
+    }
+}
+
+fn handover(verdict: &Verdict) -> Option<Arc<Handover>> {
+    match verdict {
+        Verdict::Taken(taken) => taken.handover.clone(),
+        _ => None,
     }
 }
 
@@ -241,6 +259,7 @@ fn apply(
     now: i64,
 ) -> bool {
     let next = match verdict {
+        Verdict::Taken(taken) if taken.declined => State::Failed,
         Verdict::Taken(taken) if taken.done => State::Succeeded,
         Verdict::Taken(_) => State::Accepted,
         Verdict::Refused(_) => State::Rejected,
@@ -260,7 +279,8 @@ fn apply(
         Verdict::Taken(taken) => {
             record.transaction_id.clone_from(&taken.transaction_id);
             record.upstream_status = Some(taken.status.clone());
-            record.reply = None;
+            let memo = Memo { transaction: taken.details.clone(), ..Memo::default() };
+            record.reply = memo.beside(record).bytes();
         }
         Verdict::Refused(error) => record.reply = Memo::refusal(error).bytes(),
         Verdict::NotSent(_) | Verdict::Unclear { .. } => {}

@@ -11,10 +11,11 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::error::Error;
-use crate::ledger::{Key, Record};
+use crate::ledger::Key;
+use crate::order::Told;
 
 /// What came of a payment: an entry of the ledger, or why there is none.
-pub type Outcome = Result<Record, Error>;
+pub type Outcome = Result<Told, Error>;
 
 /// Who works on which payment.
 #[derive(Default)]

@@ -7,15 +7,16 @@ use tokio::time::Instant;
 
 use super::attempt::Attempt;
 use super::desk::{Outcome, Seat, Turn};
-use super::{now_ms, show, unavailable, watch};
+use super::memo::{self, Memo};
+use super::{now_ms, show, turn, unavailable, watch};
 use crate::call::{Context, Inbound};
-use crate::credentials::{Credential, Kind, Wallet};
+use crate::credentials::{Credential, Kind, Merchant, Wallet};
 use crate::edge::{Outbound, frame};
 use crate::error::reason::Reason;
 use crate::error::{Error, Sent, reason};
 use crate::gateway::{Gateway, route};
-use crate::ledger::{Insert, Key, Lease, Record, Replace, State};
-use crate::order::{Found, Order, Payment, Preparation};
+use crate::ledger::{Insert, Key, Lease, OperationKind, Record, Replace, State};
+use crate::order::{Account, Found, Order, Payer as _, Payment, Preparation, Shown as _, Told};
 use crate::pb::wallet::v1 as pb;
 use crate::policy::Access;
 
@@ -34,11 +35,11 @@ static NO_QUOTE: &[&Reason] =
 /// A checked request and everything that belongs to it.
 struct Wanted<P: Payment> {
     cx: Arc<Context>,
-    request: P,
+    request: Wiped<P>,
     order: Order,
     key: Key,
     mac: [u8; 32],
-    wallet: Wallet,
+    account: Account,
 }
 
 impl Gateway {
@@ -48,26 +49,27 @@ impl Gateway {
     /// As the error table says; `upstreamSent` tells whether anything left.
     pub async fn pay<P: Payment>(self: Arc<Self>, call: Inbound) -> Result<Outbound, Error> {
         let (headers, cx, request) = self.read::<P>(call).await?;
-        let payment = self.paid(Arc::new(cx), request).await?;
-        let frame = frame::encode(&P::respond(payment));
+        let shown = self.paid(Arc::new(cx), Wiped(request)).await?;
+        let frame = frame::encode(&P::respond(shown));
         Ok(frame::reply(self.compression(&headers), frame))
     }
 
     async fn paid<P: Payment>(
         self: &Arc<Self>,
         cx: Arc<Context>,
-        request: P,
-    ) -> Result<pb::Payment, Error> {
-        let wallet = self.paying_wallet(&cx, request.wallet(), Proof::NotNeeded).await?;
-        let order = request.order(&wallet).map_err(|error| error.sent(Sent::No))?;
-        if request.validate_only() {
-            return self.validated(&cx, &request, &order, &wallet).await;
+        request: Wiped<P>,
+    ) -> Result<P::Shown, Error> {
+        let account = self.account(&cx, request.0.wallet()).await?;
+        let payer = payer::<P>(&account)?;
+        let order = request.0.order(payer).map_err(|error| error.sent(Sent::No))?;
+        if request.0.validate_only() {
+            return self.validated(&cx, &request.0, &order, &account).await;
         }
         let payments = self.payments();
         payments.health().map_err(|error| unavailable(&error))?;
-        let key = Key::new(payments.key.owner(&wallet), P::KIND, order.id.clone());
+        let key = Key::new(payments.owner(&account), P::KIND, order.id.clone());
         let mac = payments.key.content(order.content.as_bytes());
-        let wanted = Wanted { cx, request, order, key, mac, wallet };
+        let wanted = Wanted { cx, request, order, key, mac, account };
         loop {
             match payments.desk.enter(&wanted.key) {
                 Turn::Lead(seat) => return self.lead(wanted, seat).await,
@@ -100,7 +102,7 @@ impl Gateway {
         self: &Arc<Self>,
         wanted: Wanted<P>,
         seat: Seat,
-    ) -> Result<pb::Payment, Error> {
+    ) -> Result<P::Shown, Error> {
         let payments = self.payments();
         let mut found =
             payments.store.get(&wanted.key).await.map_err(|error| unavailable(&error))?;
@@ -117,7 +119,7 @@ impl Gateway {
             }
             let again = match record.state {
                 State::NotSent => true,
-                State::NotExecuted => wanted.request.reattempt(),
+                State::NotExecuted => wanted.request.0.reattempt() || is_permitted_again(&record),
                 _ => false,
             };
             let record = if again && record.state == State::NotExecuted {
@@ -149,16 +151,33 @@ impl Gateway {
                     }
                 }
                 State::Uncertain => {
+                    let record = self.doubtful(&wanted.cx, &wanted.account, record).await;
+                    if is_permitted_again(&record) {
+                        found = Some(record);
+                        continue;
+                    }
                     wanted.cx.journal.set_replayed();
-                    let record = self.doubtful(&wanted.cx, &wanted.wallet, record).await;
-                    seat.publish(Ok(record.clone()));
-                    return show::answer(&record);
+                    seat.publish(Ok(record.clone().into()));
+                    return P::Shown::of(&record.into());
                 }
                 _ => {
-                    seat.publish(Ok(record.clone()));
-                    return wanted.replayed(Ok(record));
+                    let record = self.current(&wanted, record).await;
+                    let handover = payments.handovers.of(&record);
+                    let told = Told { record, handover };
+                    seat.publish(Ok(told.clone()));
+                    return wanted.replayed(Ok(told));
                 }
             });
+        }
+    }
+
+    /// What a transaction of QIWI PAY is now, where it may have gone on: nobody else asks for it.
+    async fn current<P: Payment>(self: &Arc<Self>, wanted: &Wanted<P>, record: Record) -> Record {
+        match (&wanted.account, record.state) {
+            (Account::Site(_), State::Accepted) => {
+                self.looked(&wanted.cx, &wanted.account, record).await
+            }
+            _ => record,
         }
     }
 
@@ -169,13 +188,13 @@ impl Gateway {
         wanted: &Wanted<P>,
         record: Record,
     ) -> Result<Record, Error> {
-        let Wanted { cx, wallet, .. } = wanted;
+        let Wanted { cx, account, .. } = wanted;
         if cx.credential.as_deref().is_some_and(|of| !watch::may_look(of)) {
             return Ok(record);
         }
         let looking = cx.settling(cx.credential.clone(), cx.deadline);
         let about = record.clone();
-        self.look(&looking, wallet, record, Instant::now())
+        self.look(&looking, account, record, Instant::now())
             .await
             .map_err(|error| show::about(error.sent(Sent::No), &about))
     }
@@ -209,7 +228,7 @@ impl Gateway {
     pub(super) async fn doubtful(
         self: &Arc<Self>,
         cx: &Context,
-        wallet: &Wallet,
+        account: &Account,
         mut record: Record,
     ) -> Record {
         let start = Instant::now();
@@ -223,7 +242,7 @@ impl Gateway {
             }
             tokio::time::sleep_until(at).await;
             let looking = cx.settling(cx.credential.clone(), cx.deadline);
-            match self.look(&looking, wallet, record.clone(), at).await {
+            match self.look(&looking, account, record.clone(), at).await {
                 Ok(settled) => record = settled,
                 Err(error) if *error.reason() == reason::DEADLINE_EXCEEDED => break,
                 Err(error) => tracing::info!(
@@ -245,16 +264,23 @@ impl Gateway {
         wanted: &Wanted<P>,
         before: Option<Record>,
     ) -> Result<Reserved, Error> {
-        let Wanted { cx, request, order, wallet, .. } = wanted;
+        let Wanted { cx, request: Wiped(request), order, account, .. } = wanted;
         // An id that was never sent may come back with another recipient, whose provider differs.
         let same = before.as_ref().filter(|record| record.body_mac == wanted.mac);
         let known = same.map(|record| record.provider.clone()).filter(|of| !of.is_empty());
         let credential = self.usable(cx.credential.as_ref()).await?;
-        let found =
-            self.prepared(cx, request, order.provider.as_deref().or(known.as_deref())).await?;
+        // What it changes is changed by nobody else until the outcome is known; and what there was
+        // before is read when that is so.
+        let turn = match &order.parent {
+            Some(parent) => Some(turn::take(self.payments(), &wanted.key, parent).await?),
+            None => None,
+        };
+        let payer = payer::<P>(account)?;
+        let provider = order.provider.as_deref().or(known.as_deref());
+        let found = self.prepared(cx, request, payer, provider).await?;
         let unsent = |error: Error| error.sent(Sent::No);
-        let sending = request.sending(wallet, order, &found).map_err(unsent)?;
-        let target = sending.call.target(sending.route, Some(wallet)).map_err(unsent)?;
+        let sending = request.sending(payer, order, &found).map_err(unsent)?;
+        let target = sending.call.target(sending.route, account.wallet()).map_err(unsent)?;
         let ready = |record| {
             Reserved::Ours(Box::new(Ready {
                 record,
@@ -262,6 +288,7 @@ impl Gateway {
                 target,
                 body: sending.call.body().cloned(),
                 credential,
+                turn,
             }))
         };
         // What was asked first took its part of the time.
@@ -280,6 +307,10 @@ impl Gateway {
             sending.amount.clone(),
             now,
         );
+        let was = memo::Before::from(found.before);
+        let reply =
+            Memo { before: Some(was).filter(|of| !of.is_empty()), ..Memo::default() }.bytes();
+        let fresh = Record { reply, ..fresh };
         let Some(before) = before else {
             let fresh = Record { lease, ..fresh };
             return match payments.store.insert(fresh).await {
@@ -298,7 +329,7 @@ impl Gateway {
         match payments.store.replace(before.version, next.clone()).await {
             Ok(Replace::Done(version)) => {
                 next.version = version;
-                payments.watchlist.note(&next, Some((wallet, cx.credential.as_ref())));
+                payments.watchlist.note(&next, Some((account, cx.credential.as_ref())));
                 Ok(ready(next))
             }
             Ok(Replace::Changed(record)) => Ok(Reserved::Taken(Box::new(record))),
@@ -312,9 +343,9 @@ impl Gateway {
         wanted: Wanted<P>,
         seat: Seat,
         ready: Ready,
-    ) -> Result<pb::Payment, Error> {
-        let Wanted { cx, wallet, .. } = wanted;
-        let Ready { record, route, target, body, credential } = ready;
+    ) -> Result<P::Shown, Error> {
+        let Wanted { cx, account, .. } = wanted;
+        let Ready { record, route, target, body, credential, turn } = ready;
         let mut waiting = seat.listen();
         let now = Instant::now();
         let deadline = cx.deadline;
@@ -324,18 +355,19 @@ impl Gateway {
             cx,
             credential,
             seat,
-            wallet,
+            account,
             record: record.clone(),
             route,
             target,
             body,
+            turn,
             taken: P::taken,
             send_until: now + part.min(settings.send_max),
         };
         let running = attempt.run(Arc::clone(self));
         drop(self.payments().tasks.spawn(running));
         match tokio::time::timeout_at(deadline, waiting.outcome()).await {
-            Ok(Some(Ok(record))) => show::answer(&record),
+            Ok(Some(Ok(told))) => P::Shown::of(&told),
             Ok(Some(Err(error))) => Err(error),
             // It died in a way it should not; the entry says how far it came.
             Ok(None) | Err(_) => Err(show::unknown(&record)),
@@ -347,18 +379,22 @@ impl Gateway {
         &self,
         cx: &Context,
         request: &P,
+        payer: &P::Payer,
         provider: Option<&str>,
     ) -> Result<Found, Error> {
         let known = provider.map(str::to_owned);
-        let Some(Preparation { policy, call, read }) = request.preparation(provider) else {
-            return Ok(Found { provider: known, ..Found::default() });
-        };
-        let asked = async {
-            let body = self.ask(cx, route(policy)?, policy.class, &call, None, cx.deadline).await?;
-            read(&body)
-        };
-        // Whatever it was, the payment itself has not been sent.
-        let mut found = asked.await.map_err(|error| error.sent(Sent::No))?;
+        let mut next = request.preparation(payer, provider);
+        let mut found = Found::default();
+        while let Some(Preparation { policy, call, read, then }) = next {
+            let asked = async {
+                let route = route(policy)?;
+                let body = self.ask(cx, route, policy.class, &call, None, cx.deadline).await?;
+                read(&body)
+            };
+            // Whatever it was, the payment itself has not been sent.
+            found = asked.await.map_err(|error| error.sent(Sent::No))?;
+            next = then.and_then(|then| then(&found));
+        }
         found.provider = known.or(found.provider);
         Ok(found)
     }
@@ -369,11 +405,12 @@ impl Gateway {
         cx: &Context,
         request: &P,
         order: &Order,
-        wallet: &Wallet,
-    ) -> Result<pb::Payment, Error> {
+        account: &Account,
+    ) -> Result<P::Shown, Error> {
         let unsent = |error: Error| error.sent(Sent::No);
-        let found = self.prepared(cx, request, order.provider.as_deref()).await?;
-        let sending = request.sending(wallet, order, &found).map_err(unsent)?;
+        let payer = payer::<P>(account)?;
+        let found = self.prepared(cx, request, payer, order.provider.as_deref()).await?;
+        let sending = request.sending(payer, order, &found).map_err(unsent)?;
         let commission = match request.quote(order, &found) {
             Some(question) => {
                 let route =
@@ -389,13 +426,15 @@ impl Gateway {
         };
         let key = Key::new("", P::KIND, order.id.clone());
         let record = Record::reserved(key, [0; 32], sending.provider, sending.amount, 0);
-        Ok(pb::Payment {
-            state: pb::PaymentState::Unspecified.into(),
-            attempt_count: 0,
-            create_time: None,
-            commission,
-            ..show::payment(&record)
-        })
+        Ok(P::Shown::checked(&record, commission))
+    }
+
+    /// Whose money a call of a method that pays is about.
+    pub(super) async fn account(&self, cx: &Context, named: &str) -> Result<Account, Error> {
+        match cx.credential.as_deref().and_then(Merchant::of) {
+            Some(merchant) => Ok(Account::Site(merchant)),
+            None => self.paying_wallet(cx, named, Proof::NotNeeded).await.map(Account::Wallet),
+        }
     }
 
     /// The wallet that pays: the credential's own, which a request may name but not change.
@@ -475,6 +514,35 @@ struct Ready {
     target: String,
     body: Option<(bytes::Bytes, &'static str)>,
     credential: Option<Arc<Credential>>,
+    turn: Option<turn::Turn>,
+}
+
+/// A request that is overwritten when it goes, where it holds secrets.
+struct Wiped<P: Payment>(P);
+
+impl<P: Payment> Drop for Wiped<P> {
+    fn drop(&mut self) {
+        self.0.wipe();
+    }
+}
+
+/// The account, as the methods of this sort know one. The edge has seen to it that the credential
+/// suits the method.
+fn payer<P: Payment>(account: &Account) -> Result<&P::Payer, Error> {
+    P::Payer::of(account).ok_or_else(unsuitable)
+}
+
+/// A credential whose account is not of the sort a method is about.
+pub(super) fn unsuitable() -> Error {
+    Error::new(&reason::CREDENTIAL_KIND_UNSUITABLE)
+        .field("x-qiwi-credential", "Name a credential of the sort the method is about.")
+        .sent(Sent::No)
+}
+
+/// Whether a payment that was not executed is sent again when its caller repeats it, without being
+/// told to: QIWI PAY documents so for a capture that broke off.
+fn is_permitted_again(record: &Record) -> bool {
+    record.state == State::NotExecuted && record.key.kind == OperationKind::Capture
 }
 
 impl<P: Payment> Wanted<P> {
@@ -485,12 +553,12 @@ impl<P: Payment> Wanted<P> {
     }
 
     /// Answers with what came of an earlier call.
-    fn replayed(&self, outcome: Outcome) -> Result<pb::Payment, Error> {
-        let record = outcome?;
-        if self.is_other(&record) {
-            return Err(show::reused(&record));
+    fn replayed(&self, outcome: Outcome) -> Result<P::Shown, Error> {
+        let told = outcome?;
+        if self.is_other(&told.record) {
+            return Err(show::reused(&told.record));
         }
         self.cx.journal.set_replayed();
-        show::answer(&record)
+        P::Shown::of(&told)
     }
 }

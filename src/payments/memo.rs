@@ -8,6 +8,7 @@ use prost::Message;
 use crate::error::Error;
 use crate::error::kept::Kept;
 use crate::ledger::Record;
+use crate::order;
 use crate::pb::r#type::v1::{Money, OffsetTime, PaymentError};
 
 /// The content of [`Record::reply`].
@@ -25,6 +26,40 @@ pub struct Memo {
     /// Why the transaction failed.
     #[prost(message, optional, tag = "4")]
     pub payment_error: Option<PaymentError>,
+    /// The transaction of QIWI PAY, encoded: nothing secret, nothing personal beyond masks.
+    #[prost(bytes = "bytes", optional, tag = "5")]
+    pub transaction: Option<Bytes>,
+    /// What there was before the order.
+    #[prost(message, optional, tag = "6")]
+    pub before: Option<Before>,
+}
+
+/// What there was before an order, see [`crate::order::Before`].
+#[derive(Clone, PartialEq, Message)]
+pub struct Before {
+    /// The numbers of all transactions of the same purchase.
+    #[prost(string, repeated, tag = "1")]
+    pub transactions: Vec<String>,
+    /// The purchase's own id at the merchant.
+    #[prost(string, optional, tag = "2")]
+    pub order_id: Option<String>,
+    /// The number of the transaction that is changed.
+    #[prost(string, optional, tag = "3")]
+    pub parent: Option<String>,
+}
+
+impl Before {
+    /// Whether nothing is known of that time.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl From<order::Before> for Before {
+    fn from(before: order::Before) -> Self {
+        let order::Before { parent, transactions, order_id } = before;
+        Self { transactions, order_id, parent }
+    }
 }
 
 impl Memo {
@@ -37,6 +72,13 @@ impl Memo {
     /// An error to remember.
     pub fn refusal(error: &Error) -> Self {
         Self { error: Some(error.into()), ..Self::default() }
+    }
+
+    /// The same beside what an entry remembers of the time before the order, which its search needs
+    /// for as long as it is open.
+    #[must_use]
+    pub fn beside(self, record: &Record) -> Self {
+        Self { before: Self::of(record).before, ..self }
     }
 
     /// As an entry keeps it.

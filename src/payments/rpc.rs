@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use super::flow::Proof;
+use super::settle::Finding;
 use super::{show, unavailable, watch};
 use crate::call::{Context, Inbound};
-use crate::credentials::{Scopes, Wallet};
+use crate::credentials::Scopes;
 use crate::edge::{Outbound, frame};
 use crate::error::{Error, reason};
 use crate::gateway::{Gateway, route};
 use crate::ledger::{Cursor, Key, OperationKind, Query, Record, State};
 use crate::operation::Operation;
+use crate::order::Account;
 use crate::page;
 use crate::pb::wallet::v1 as pb;
 use crate::policy::{Access, Class, Policy};
@@ -71,7 +73,7 @@ impl Gateway {
         let Some(record) = found else {
             return Err(Error::new(&reason::PAYMENT_NOT_FOUND).resource("payment", id.clone()));
         };
-        let record = self.refreshed(&cx, &wallet, record).await;
+        let record = self.refreshed(&cx, &Account::Wallet(wallet), record).await;
         let payment = Some(show::payment(&record));
         let frame = frame::encode(&pb::GetPaymentResponse { payment });
         Ok(frame::reply(self.compression(&headers), frame))
@@ -79,7 +81,12 @@ impl Gateway {
 
     /// Asks QIWI about a payment that is not at its end, now and then. What cannot be learnt leaves
     /// the entry as it is.
-    async fn refreshed(self: &Arc<Self>, cx: &Context, wallet: &Wallet, record: Record) -> Record {
+    pub(super) async fn refreshed(
+        self: &Arc<Self>,
+        cx: &Context,
+        account: &Account,
+        record: Record,
+    ) -> Record {
         let payments = self.payments();
         let record = if payments.is_orphan(&record) {
             match watch::recover(payments, record.clone()).await {
@@ -94,14 +101,27 @@ impl Gateway {
         if !open || !may_look || payments.desk.is_busy(&record.key) {
             return record;
         }
+        self.looked(cx, account, record).await
+    }
+
+    /// As [`Gateway::refreshed`], by whoever has the payment's turn.
+    pub(super) async fn looked(
+        self: &Arc<Self>,
+        cx: &Context,
+        account: &Account,
+        record: Record,
+    ) -> Record {
+        let payments = self.payments();
         // Callers who ask all the time must not use up what QIWI permits.
         if !payments.may_refresh(&record.key) {
             return record;
         }
         let looking = cx.settling(cx.credential.clone(), cx.deadline);
-        let outcome = match (record.state, record.transaction_id.clone()) {
-            (State::Accepted, Some(id)) => self.transaction(&looking, &id, record.clone()).await,
-            _ => self.look(&looking, wallet, record.clone(), tokio::time::Instant::now()).await,
+        let outcome = match (record.state, record.transaction_id.clone(), account) {
+            (State::Accepted, Some(id), Account::Wallet(_)) => {
+                self.transaction(&looking, &id, record.clone()).await
+            }
+            _ => self.look(&looking, account, record.clone(), tokio::time::Instant::now()).await,
         };
         outcome.unwrap_or_else(|error| {
             tracing::debug!(reason = error.reason().name, "the ledger answers alone");
@@ -124,9 +144,9 @@ impl Gateway {
         let route = route(<pb::GetTransactionRequest as Operation>::POLICY)?;
         let answer = self.aside(cx, route, &request, None).await?;
         let Some(transaction) = answer.transaction else { return Ok(record) };
-        let now = super::now_ms();
+        let (now, finding) = (super::now_ms(), Finding::from(&transaction));
         self.payments()
-            .update(record, None, |record| super::settle::adopt(record, &transaction, now))
+            .update(record, None, |record| super::settle::adopt(record, &finding, now))
             .await
             .map_err(|error| unavailable(&error))
     }

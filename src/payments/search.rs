@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::settle::{self, Finding, Look};
 use super::show;
 use crate::call::Context;
 use crate::credentials::Wallet;
 use crate::error::{Error, reason};
 use crate::gateway::Gateway;
-use crate::ledger::{Record, State};
+use crate::ledger::{OperationKind, Record, State};
 use crate::money::Text;
 use crate::operation::Call;
 use crate::pb::wallet::v1 as pb;
@@ -150,6 +151,30 @@ fn fits(transaction: &pb::Transaction, record: &Record) -> bool {
 }
 
 impl Gateway {
+    /// Looks for a payment of a wallet where QIWI would show it.
+    pub(super) async fn look_in_history(
+        &self,
+        cx: &Context,
+        wallet: &Wallet,
+        record: &Record,
+        fresh: Instant,
+    ) -> Result<Look, Error> {
+        if record.key.kind == OperationKind::Invoice {
+            return Ok(match self.invoice_trace(cx, wallet, record, fresh).await? {
+                InvoiceTrace::Unpaid => Look::absent(true),
+                InvoiceTrace::Paid(payment) => Look::Found(Box::new(Finding::from(&*payment))),
+                InvoiceTrace::Gone => Look::absent(false),
+            });
+        }
+        let since = settle::since(record);
+        let reading = self.reading(cx, wallet, &record.key.owner, since, fresh).await?;
+        Ok(match reading.trace(record) {
+            Trace::Found(payment) => Look::Found(Box::new(Finding::from(payment))),
+            Trace::Differs => Look::Differs,
+            Trace::Absent => Look::absent(reading.complete),
+        })
+    }
+
     /// A reading of the wallet's outgoing payments that began no earlier than `fresh` and reaches
     /// back to `sent_ms`.
     pub(super) async fn reading(
@@ -271,11 +296,7 @@ impl Gateway {
         let Some(payment) = reading.of_invoice(record) else { return Ok(InvoiceTrace::Gone) };
         // A payment that was made under an id of its own is not the invoice's.
         let id = payment.client_transaction_id.clone().unwrap_or_default();
-        let key = crate::ledger::Key::new(
-            record.key.owner.clone(),
-            crate::ledger::OperationKind::Payment,
-            id,
-        );
+        let key = crate::ledger::Key::new(record.key.owner.clone(), OperationKind::Payment, id);
         match self.payments().store.get(&key).await {
             Ok(None) => Ok(InvoiceTrace::Paid(Box::new(payment.clone()))),
             Ok(Some(other)) if other.state == State::NotSent => {

@@ -9,14 +9,13 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::memo::Memo;
-use super::search::{InvoiceTrace, Trace};
 use super::{millis, now_ms};
 use crate::call::Context;
 use crate::config;
-use crate::credentials::Wallet;
 use crate::error::{Error, reason};
 use crate::gateway::Gateway;
-use crate::ledger::{OperationKind, Record, Settle, State};
+use crate::ledger::{Record, Settle, State};
+use crate::order::Account;
 use crate::pb::wallet::v1 as pb;
 use crate::redact::mask_digits;
 
@@ -28,10 +27,66 @@ const LOOKS_ANSWERED: u32 = 2;
 const GROWTH: u32 = 4;
 
 /// What a look brought.
-enum Look {
-    Found(Box<pb::Transaction>),
+pub(super) enum Look {
+    /// QIWI has it.
+    Found(Box<Finding>),
+    /// QIWI has something that may be it and does not fit, or more than one that fits. Never taken
+    /// for it.
     Differs,
-    Absent { complete: bool },
+    /// QIWI does not have it.
+    Absent {
+        /// Whether all was seen where it would be.
+        complete: bool,
+        /// Whether QIWI itself permits to send it again, though one look says so only.
+        again: bool,
+    },
+}
+
+impl Look {
+    /// Nothing was found.
+    pub(super) const fn absent(complete: bool) -> Self {
+        Self::Absent { complete, again: false }
+    }
+}
+
+/// A transaction of QIWI's that is the payment.
+pub(super) struct Finding {
+    /// What it says about the money.
+    pub state: State,
+    /// Its number.
+    pub transaction_id: Option<String>,
+    /// QIWI's word for its state.
+    pub status: String,
+    /// What is remembered of it.
+    pub memo: Memo,
+}
+
+impl From<&pb::Transaction> for Finding {
+    fn from(payment: &pb::Transaction) -> Self {
+        let state = match payment.status() {
+            pb::TransactionStatus::Success => State::Succeeded,
+            pb::TransactionStatus::Error => State::Failed,
+            // The transaction exists; a status nobody knows says no more than that.
+            pb::TransactionStatus::Waiting | pb::TransactionStatus::Unspecified => State::Accepted,
+        };
+        let failed = payment.error.clone().filter(|_| state == State::Failed);
+        let memo = Memo {
+            commission: payment.commission.clone(),
+            transaction_time: payment.transaction_time.clone(),
+            payment_error: failed.map(|mut error| {
+                // QIWI's text may name the recipient.
+                error.message_ru = mask_digits(&error.message_ru);
+                error
+            }),
+            ..Memo::default()
+        };
+        Self {
+            state,
+            transaction_id: Some(payment.transaction_id.clone()).filter(|id| !id.is_empty()),
+            status: payment.status_raw.clone(),
+            memo,
+        }
+    }
 }
 
 impl Gateway {
@@ -42,25 +97,13 @@ impl Gateway {
     pub(super) async fn look(
         self: &Arc<Self>,
         cx: &Context,
-        wallet: &Wallet,
+        account: &Account,
         record: Record,
         fresh: Instant,
     ) -> Result<Record, Error> {
-        let look = match record.key.kind {
-            OperationKind::Invoice => match self.invoice_trace(cx, wallet, &record, fresh).await? {
-                InvoiceTrace::Unpaid => Look::Absent { complete: true },
-                InvoiceTrace::Paid(payment) => Look::Found(payment),
-                InvoiceTrace::Gone => Look::Absent { complete: false },
-            },
-            OperationKind::Payment | OperationKind::Check => {
-                let since = since(&record);
-                let reading = self.reading(cx, wallet, &record.key.owner, since, fresh).await?;
-                match reading.trace(&record) {
-                    Trace::Found(payment) => Look::Found(Box::new(payment.clone())),
-                    Trace::Differs => Look::Differs,
-                    Trace::Absent => Look::Absent { complete: reading.complete },
-                }
-            }
+        let look = match account {
+            Account::Wallet(wallet) => self.look_in_history(cx, wallet, &record, fresh).await?,
+            Account::Site(merchant) => self.look_at_order(cx, merchant, &record).await?,
         };
         let payments = self.payments();
         if matches!(look, Look::Differs) {
@@ -72,7 +115,7 @@ impl Gateway {
             );
         }
         let before = record.state;
-        let owner = Some((wallet, cx.credential.as_ref()));
+        let owner = Some((account, cx.credential.as_ref()));
         let settled = payments
             .update(record, owner, |record| apply(record, &look, &payments.settings, now_ms()))
             .await
@@ -98,18 +141,27 @@ fn apply(record: &mut Record, look: &Look, settings: &config::Payments, now: i64
         return false;
     }
     match look {
-        Look::Found(payment) => return adopt(record, payment, now),
+        Look::Found(finding) => return adopt(record, finding, now),
         _ if record.state == State::Accepted => return false,
-        Look::Absent { complete: true } => {
+        Look::Absent { again: true, .. } if record.state == State::Uncertain => {
+            record.state = State::NotExecuted;
+        }
+        Look::Absent { complete: true, .. } => {
             let settle = &mut record.settle;
             settle.scans = settle.scans.saturating_add(1);
             settle.first_scan_ms.get_or_insert(now);
             settle.last_scan_ms = Some(now);
-            if record.state == State::Uncertain && is_settled(settle, settings, now) {
+            if record.state == State::Uncertain
+                && (is_busy(record) || is_settled(&record.settle, settings, now))
+            {
                 record.state = not_executed(record, settings, now);
+                if record.state == State::NotSent {
+                    record.attempt = 0;
+                    record.sent_ms = None;
+                }
             }
         }
-        Look::Absent { complete: false } | Look::Differs => {}
+        Look::Absent { .. } | Look::Differs => {}
     }
     record.settle.next_ms = next(record, settings, now);
     true
@@ -126,13 +178,25 @@ fn is_settled(settle: &Settle, settings: &config::Payments, now: i64) -> bool {
     settle.scans >= looks && over >= millis(window)
 }
 
+/// Whether QIWI said that it does not begin with this before it has ended something else: then one
+/// look that finds nothing is enough.
+fn is_busy(record: &Record) -> bool {
+    kept_reason(record).is_some_and(|of| *of == reason::OPERATION_IN_PROGRESS)
+}
+
+fn kept_reason(record: &Record) -> Option<&'static crate::error::reason::Reason> {
+    Memo::of(record).error.map(|kept| kept.error().reason())
+}
+
 /// What an entry becomes that was not executed: where QIWI said that it knows the payment already,
 /// that is its refusal. But what QIWI knows may be an earlier attempt of ours that the history does
 /// not show yet; that stays in doubt for as long as a payment may show late.
 fn not_executed(record: &Record, settings: &config::Payments, now: i64) -> State {
-    let duplicate = Memo::of(record)
-        .error
-        .is_some_and(|kept| *kept.error().reason() == reason::UPSTREAM_DUPLICATE);
+    if is_busy(record) && record.attempt <= 1 {
+        return State::NotSent;
+    }
+    let duplicates = [&reason::UPSTREAM_DUPLICATE, &reason::ORDER_ALREADY_PAID];
+    let duplicate = kept_reason(record).is_some_and(|of| duplicates.contains(&of));
     let sent = record.sent_ms.unwrap_or(record.created_ms);
     let is_late = now >= sent.saturating_add(millis(settings.watch));
     match (duplicate, record.attempt) {
@@ -176,34 +240,19 @@ pub(super) fn next(record: &Record, settings: &config::Payments, now: i64) -> Op
     Some(at)
 }
 
-/// Takes over what the history says about a payment; says whether that changes anything.
-pub(super) fn adopt(record: &mut Record, payment: &pb::Transaction, now: i64) -> bool {
-    let state = match payment.status() {
-        pb::TransactionStatus::Success => State::Succeeded,
-        pb::TransactionStatus::Error => State::Failed,
-        // The transaction exists; a status nobody knows says no more than that.
-        pb::TransactionStatus::Waiting | pb::TransactionStatus::Unspecified => State::Accepted,
-    };
-    if !record.state.may_become(state) {
+/// Takes over what QIWI says about a payment; says whether that changes anything.
+pub(super) fn adopt(record: &mut Record, finding: &Finding, now: i64) -> bool {
+    let Finding { state, transaction_id, status, memo } = finding;
+    if !record.state.may_become(*state) {
         return false;
     }
-    let memo = Memo {
-        error: None,
-        commission: payment.commission.clone(),
-        transaction_time: payment.transaction_time.clone(),
-        payment_error: payment.error.clone().filter(|_| state == State::Failed).map(|mut error| {
-            // QIWI's text may name the recipient.
-            error.message_ru = mask_digits(&error.message_ru);
-            error
-        }),
-    };
-    let reply = memo.bytes();
-    let id = Some(payment.transaction_id.clone()).filter(|id| !id.is_empty());
-    let same = record.state == state && record.reply == reply && record.transaction_id == id;
-    record.state = state;
+    let reply = memo.clone().beside(record).bytes();
+    let same =
+        record.state == *state && record.reply == reply && record.transaction_id == *transaction_id;
+    record.state = *state;
     record.reply = reply;
-    record.transaction_id = id;
-    record.upstream_status = Some(payment.status_raw.clone());
+    record.transaction_id.clone_from(transaction_id);
+    record.upstream_status = Some(status.clone());
     record.settle.last_scan_ms = Some(now);
     record.settle.next_ms = None;
     record.lease = None;
@@ -229,7 +278,7 @@ pub(super) fn unsent(record: &mut Record, settings: &config::Payments, now: i64)
 }
 
 /// From when on the history may show a payment, in any of its attempts.
-fn since(record: &Record) -> i64 {
+pub(super) fn since(record: &Record) -> i64 {
     if record.attempt > 1 || record.state == State::NotExecuted {
         record.created_ms
     } else {
@@ -251,7 +300,8 @@ pub(super) fn doubt(
     record.state = State::Uncertain;
     record.lease = None;
     record.settle = Settle { technical: answered, ..Settle::default() };
-    record.reply = error.filter(|_| answered).and_then(|error| Memo::refusal(error).bytes());
+    let memo = error.filter(|_| answered).map_or_else(Memo::default, Memo::refusal);
+    record.reply = memo.beside(record).bytes();
     record.settle.next_ms = next(record, settings, now);
     true
 }

@@ -7,6 +7,7 @@ use prost_types::Timestamp;
 use super::memo::Memo;
 use crate::error::{Error, Sent, reason};
 use crate::ledger::{Amount, OperationKind, Record, State};
+use crate::order::{Shown, Told};
 use crate::pb::r#type::v1::{Money, PaymentError};
 use crate::pb::wallet::v1 as pb;
 
@@ -54,7 +55,8 @@ pub fn kind(record: &Record) -> pb::PaymentKind {
         (OperationKind::Payment, PACKAGE) => pb::PaymentKind::MasterPackage,
         (OperationKind::Payment, CARD) => pb::PaymentKind::MasterCard,
         (OperationKind::Payment, _) => pb::PaymentKind::Payment,
-        (OperationKind::Check, _) => pb::PaymentKind::Unspecified,
+        // These are no payments of a wallet.
+        _ => pb::PaymentKind::Unspecified,
     }
 }
 
@@ -82,14 +84,30 @@ pub fn payment(record: &Record) -> pb::Payment {
     }
 }
 
-/// What a method that pays answers once an entry is there.
+impl Shown for pb::Payment {
+    fn of(told: &Told) -> Result<Self, Error> {
+        taken(&told.record).map(|()| payment(&told.record))
+    }
+
+    fn checked(record: &Record, commission: Option<Money>) -> Self {
+        Self {
+            state: pb::PaymentState::Unspecified.into(),
+            attempt_count: 0,
+            create_time: None,
+            commission,
+            ..payment(record)
+        }
+    }
+}
+
+/// Whether an entry is a payment QIWI took.
 ///
 /// # Errors
-/// For every state that is no payment QIWI took.
-pub fn answer(record: &Record) -> Result<pb::Payment, Error> {
+/// For every other state, what a method that pays answers.
+pub fn taken(record: &Record) -> Result<(), Error> {
     let kept = || Memo::of(record).error.map(crate::error::kept::Kept::error);
     let error = match record.state {
-        State::Accepted | State::Succeeded | State::Failed => return Ok(payment(record)),
+        State::Accepted | State::Succeeded | State::Failed => return Ok(()),
         State::Rejected => kept().unwrap_or_else(|| {
             // Age has taken the details of the refusal.
             Error::new(&reason::UPSTREAM_REJECTED).sent(Sent::Yes)
@@ -114,6 +132,8 @@ pub fn answer(record: &Record) -> Result<pb::Payment, Error> {
         State::Sending => {
             Error::new(&reason::PAYMENT_IN_PROGRESS).sent(Sent::Unknown).retry_after(JOIN_AGAIN)
         }
+        // QIWI had something else to end first.
+        State::NotSent if kept().is_some() => kept().unwrap_or_else(|| unknown(record)),
         State::Reserved | State::NotSent => {
             Error::new(&reason::PAYMENT_IN_PROGRESS).sent(Sent::No).retry_after(JOIN_AGAIN)
         }
@@ -157,7 +177,7 @@ fn as_data(error: &Error) -> Option<PaymentError> {
 }
 
 /// An amount as callers see it; none where there is none.
-fn money(amount: &Amount) -> Option<Money> {
+pub fn money(amount: &Amount) -> Option<Money> {
     let Amount { currency, units, nanos } = amount.clone();
     (!currency.is_empty()).then_some(Money { currency_code: currency, units, nanos })
 }
@@ -185,7 +205,7 @@ mod tests {
             assert!(STATES.iter().any(|(of, ..)| *of == state), "{state:?}");
             let shown = payment(&record(state));
             assert!(states(shown.state()).any(|of| of == state));
-            match answer(&record(state)) {
+            match taken(&record(state)) {
                 Ok(_) => {
                     assert!(matches!(state, State::Accepted | State::Succeeded | State::Failed))
                 }

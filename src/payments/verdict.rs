@@ -27,11 +27,15 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// What a failed attempt came to.
-    pub fn of(error: Error) -> Self {
+    /// What a failed attempt came to; `attempt` counts from 1.
+    pub fn of(error: Error, attempt: u32) -> Self {
         let reason = error.reason();
         if error.was_sent() == Some(Sent::No) || NO_RIGHT.contains(&reason) {
             return Self::NotSent(error);
+        }
+        // QIWI says that the order is paid. By whom, if this is not the first time we try?
+        if *reason == reason::ORDER_ALREADY_PAID && attempt > 1 {
+            return Self::Unclear { answered: true, error };
         }
         let status = error.upstream_status();
         let coded = error.code_of_upstream().is_some();
@@ -45,7 +49,8 @@ impl Verdict {
 }
 
 /// QIWI looked at the token and no further.
-static NO_RIGHT: &[&Reason] = &[&reason::TOKEN_REJECTED, &reason::TOKEN_SCOPE_INSUFFICIENT];
+static NO_RIGHT: &[&Reason] =
+    &[&reason::TOKEN_REJECTED, &reason::TOKEN_SCOPE_INSUFFICIENT, &reason::CERTIFICATE_REJECTED];
 
 /// Reasons that say that nothing was executed.
 static DEFINITE: &[&Reason] = &[
@@ -63,6 +68,27 @@ static DEFINITE: &[&Reason] = &[
     &reason::CONFIRMATION_EXPIRED,
     &reason::PAYMENT_CANCELLED,
     &reason::RECIPIENT_BANK_DECLINED,
+    // QIWI PAY refuses with these before it makes a transaction.
+    &reason::REQUEST_INVALID,
+    &reason::CARD_EXPIRED,
+    &reason::MERCHANT_SITE_NOT_FOUND,
+    &reason::TRANSACTION_NOT_FOUND,
+    &reason::OPERATION_FORBIDDEN,
+    &reason::MERCHANT_DISABLED,
+    &reason::ACCESS_DENIED,
+    &reason::SIGNATURE_REJECTED,
+    &reason::OPERATION_UNSUPPORTED,
+    &reason::ROUTE_NOT_FOUND,
+    &reason::THREEDS_EXPIRED,
+    &reason::THREEDS_FAILED,
+    &reason::TRANSACTION_STATE_INVALID,
+    &reason::AMOUNT_EXCEEDS_ALLOWED,
+    &reason::CURRENCY_NOT_ALLOWED,
+    &reason::CURRENCY_MISMATCH,
+    &reason::ORDER_ALREADY_PAID,
+    &reason::TEST_QUOTA_EXCEEDED,
+    &reason::TRANSACTION_DECLINED,
+    &reason::REATTEMPT_FORBIDDEN,
     // 405, 406 and 415 come before anybody reads the body.
     &reason::GATEWAY_PROTOCOL_BUG,
 ];
@@ -82,7 +108,7 @@ mod tests {
     }
 
     fn name(error: Error) -> &'static str {
-        match Verdict::of(error) {
+        match Verdict::of(error, 1) {
             Verdict::Taken(_) => panic!("an error is no success"),
             Verdict::Refused(_) => "refused",
             Verdict::NotSent(_) => "not sent",

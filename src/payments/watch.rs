@@ -10,11 +10,12 @@ use tokio::time::Instant;
 
 use super::{Payments, millis, now_ms, settle, show};
 use crate::call::Context;
-use crate::credentials::{Credential, Kind, Scopes, Wallet};
+use crate::credentials::{Credential, Kind, Merchant, Scopes};
 use crate::gateway::Gateway;
 use crate::ledger::{Key, Record, State};
 use crate::method::Method;
 use crate::operations;
+use crate::order::Account;
 
 /// How often the list is gone through.
 const TICK: Duration = Duration::from_millis(250);
@@ -43,13 +44,13 @@ struct Watched {
     sent_ms: i64,
     due_ms: i64,
     /// Whose payment it is and with whose rights it was made, as far as this process knows.
-    wallet: Option<Wallet>,
+    account: Option<Account>,
     credential: Option<Arc<Credential>>,
 }
 
 impl Watchlist {
     /// Notes how far an entry is.
-    pub fn note(&self, record: &Record, owner: Option<(&Wallet, Option<&Arc<Credential>>)>) {
+    pub fn note(&self, record: &Record, owner: Option<(&Account, Option<&Arc<Credential>>)>) {
         let mut list = self.0.lock();
         if !record.is_watched() {
             list.remove(&record.key);
@@ -59,7 +60,7 @@ impl Watchlist {
             state: record.state,
             sent_ms: record.created_ms,
             due_ms: i64::MAX,
-            wallet: None,
+            account: None,
             credential: None,
         });
         watched.state = record.state;
@@ -69,8 +70,8 @@ impl Watchlist {
             // Somebody works on it until then.
             (_, _, lease) => lease.map_or_else(now_ms, |lease| lease.until_ms),
         };
-        if let Some((wallet, credential)) = owner {
-            watched.wallet = Some(wallet.clone());
+        if let Some((account, credential)) = owner {
+            watched.account = Some(account.clone());
             if let Some(credential) = credential {
                 watched.credential = Some(Arc::clone(credential));
             }
@@ -100,9 +101,9 @@ impl Watchlist {
         self.0.lock().remove(key);
     }
 
-    fn rights(&self, key: &Key) -> (Option<Wallet>, Option<Arc<Credential>>) {
+    fn rights(&self, key: &Key) -> (Option<Account>, Option<Arc<Credential>>) {
         let list = self.0.lock();
-        list.get(key).map_or((None, None), |of| (of.wallet.clone(), of.credential.clone()))
+        list.get(key).map_or((None, None), |of| (of.account.clone(), of.credential.clone()))
     }
 
     /// How many are in each state, and how long the oldest is in doubt.
@@ -148,6 +149,7 @@ pub async fn run(gateway: Arc<Gateway>) {
             })
             .await;
         payments.scans.tidy();
+        payments.handovers.tidy();
         let (states, oldest) = payments.watchlist.summary(now_ms());
         payments.metrics.payments.open(&states, oldest.as_secs_f64());
         tokio::time::sleep(TICK).await;
@@ -208,13 +210,13 @@ async fn look_after(gateway: &Arc<Gateway>, method: &'static Method, key: Key) {
     {
         return;
     }
-    let Some((wallet, credential)) = rights(gateway, method, &key).await else {
+    let Some((account, credential)) = rights(gateway, method, &key).await else {
         payments.metrics.payments.alarm("no_credential");
         payments.watchlist.postpone(&key, now_ms().saturating_add(60_000));
         return;
     };
     let cx = Context::own(method, Some(credential), Instant::now() + PATIENCE);
-    if let Err(error) = gateway.look(&cx, &wallet, record, Instant::now()).await {
+    if let Err(error) = gateway.look(&cx, &account, record, Instant::now()).await {
         tracing::warn!(
             payment = &*key.id,
             reason = error.reason().name,
@@ -223,22 +225,31 @@ async fn look_after(gateway: &Arc<Gateway>, method: &'static Method, key: Key) {
     }
 }
 
-/// A credential that may read the history of a payment's wallet.
+/// A credential that may ask what became of a payment.
 async fn rights(
     gateway: &Arc<Gateway>,
     method: &'static Method,
     key: &Key,
-) -> Option<(Wallet, Arc<Credential>)> {
+) -> Option<(Account, Arc<Credential>)> {
     let payments = gateway.payments();
     let (known, made_with) = payments.watchlist.rights(key);
-    if let (Some(wallet), Some(credential)) = (&known, &made_with)
+    if let (Some(account), Some(credential)) = (&known, &made_with)
         && may_look(credential)
     {
         // A reload may have replaced the token since.
         let current = credential.name.as_deref().and_then(|name| gateway.credentials().named(name));
-        return Some((wallet.clone(), current.unwrap_or_else(|| Arc::clone(credential))));
+        let current = current.unwrap_or_else(|| Arc::clone(credential));
+        // With another token comes no other wallet, but with another secret another signature.
+        let account = Merchant::of(&current).map_or_else(|| account.clone(), Account::Site);
+        return Some((account, current));
     }
     for credential in gateway.credentials().list() {
+        if let Some(merchant) = Merchant::of(&credential) {
+            if payments.key.site(&merchant.site) == key.owner {
+                return Some((Account::Site(merchant), credential));
+            }
+            continue;
+        }
         if !matches!(credential.kind, Some(Kind::Wallet | Kind::Information))
             || !may_look(&credential)
         {
@@ -247,14 +258,19 @@ async fn rights(
         let cx = Context::own(method, Some(Arc::clone(&credential)), Instant::now() + PATIENCE);
         let Ok(wallet) = gateway.own_wallet(&cx).await else { continue };
         if payments.key.owner(&wallet) == key.owner {
-            return Some((wallet, credential));
+            return Some((Account::Wallet(wallet), credential));
         }
     }
     None
 }
 
-/// Whether a credential may read the history, as far as anybody has said.
+/// Whether a credential may ask what became of a payment, as far as anybody has said.
 pub(super) fn may_look(credential: &Credential) -> bool {
-    credential.kind != Some(Kind::P2p)
-        && credential.scopes.is_none_or(|scopes| scopes.contains(Scopes::HISTORY))
+    match credential.kind {
+        Some(Kind::P2p) => false,
+        Some(Kind::Merchant) => true,
+        Some(Kind::Wallet | Kind::Information) | None => {
+            credential.scopes.is_none_or(|scopes| scopes.contains(Scopes::HISTORY))
+        }
+    }
 }

@@ -1,5 +1,5 @@
 //! The sandbox's own interface under `/__sandbox`: faults, the journal, what was paid and sent,
-//! money from outside, reset.
+//! money from outside, merchant sites, reset.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::json;
 
-use super::Incoming;
 use super::answer;
 use super::call::Shared;
 use super::faults::Rule;
+use super::{Incoming, MerchantSite};
 
 /// The routes; no fault strikes them and no journal records them.
 pub(super) fn routes() -> Router<Arc<Shared>> {
@@ -22,6 +22,8 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/__sandbox/faults", get(list_faults).post(add_faults).delete(clear_faults))
         .route("/__sandbox/requests", get(requests))
         .route("/__sandbox/payments", get(payments))
+        .route("/__sandbox/transactions", get(transactions))
+        .route("/__sandbox/sites", post(put_site))
         .route("/__sandbox/outbox", get(outbox))
         .route("/__sandbox/incoming", post(incoming))
         .route("/__sandbox/wallets/{wallet}/bills/{bill}/pay", post(pay_bill))
@@ -51,6 +53,20 @@ async fn requests(State(shared): State<Arc<Shared>>) -> Response {
 
 async fn payments(State(shared): State<Arc<Shared>>) -> Response {
     answer::json(StatusCode::OK, &json!(shared.world().committed))
+}
+
+async fn transactions(State(shared): State<Arc<Shared>>) -> Response {
+    answer::json(StatusCode::OK, &json!(shared.world().acquiring.committed()))
+}
+
+async fn put_site(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
+    match serde_json::from_slice::<MerchantSite>(&body) {
+        Ok(site) => {
+            shared.world().acquiring.put_site(site);
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Err(reason) => (StatusCode::BAD_REQUEST, format!("{reason}\n")).into_response(),
+    }
 }
 
 async fn outbox(State(shared): State<Arc<Shared>>) -> Response {

@@ -68,6 +68,7 @@ pub(super) struct Downgrade {
 impl World {
     /// Lets everything happen that is due.
     pub(super) fn advance(&mut self, now: Instant) {
+        self.advance_acquiring(now);
         let settlements = take_due(&mut self.agenda.settlements, |item| item.due <= now);
         for settlement in settlements {
             self.settle(settlement);

@@ -1,6 +1,7 @@
 //! One incoming call: its headers, query and the checks every area makes before it answers.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,6 +12,7 @@ use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 
 use super::SandboxConfig;
+use super::acquiring::Book;
 use super::answer::Refusal;
 use super::auth::{self, Access, Tokens};
 use super::faults::{BalanceFault, Faults, PaymentFault};
@@ -25,6 +27,8 @@ use super::state::{Wallet, World};
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) config: SandboxConfig,
+    /// Where the ordinary listener is.
+    address: SocketAddr,
     world: Mutex<World>,
     pub(super) tokens: Tokens,
     pub(super) history_limit: HistoryLimit,
@@ -33,9 +37,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(config: SandboxConfig) -> Self {
+    pub(super) fn new(config: SandboxConfig, address: SocketAddr) -> Self {
         Self {
-            world: Mutex::new(seed::world(seed_time(&config))),
+            world: Mutex::new(seeded(&config, address)),
+            address,
             tokens: Tokens::demo(),
             history_limit: HistoryLimit::new(&config),
             faults: Faults::default(),
@@ -55,12 +60,27 @@ impl Shared {
         world
     }
 
+    /// Returns when everything that is to be told of something was tried once, or is not to be sent.
+    pub(super) async fn tried(&self, owner: &str, subject: &str) {
+        let progress = self.world().outbox.progress();
+        loop {
+            let next = progress.notified();
+            tokio::pin!(next);
+            // From here on nothing is missed, whatever happens between the look and the wait.
+            next.as_mut().enable();
+            if !self.world().outbox.is_untried(owner, subject) {
+                return;
+            }
+            next.await;
+        }
+    }
+
     /// Back to the seeded state, with no ban, no fault and an empty journal.
     pub(super) fn reset(&self) {
         {
             let mut world = self.world.lock();
             let outbox = world.outbox.successor();
-            *world = seed::world(seed_time(&self.config));
+            *world = seeded(&self.config, self.address);
             world.outbox = outbox;
         }
         self.tokens.reset();
@@ -70,8 +90,9 @@ impl Shared {
     }
 }
 
-fn seed_time(config: &SandboxConfig) -> i64 {
-    config.seed_time.unwrap_or_else(|| jiff::Timestamp::now().as_second())
+fn seeded(config: &SandboxConfig, address: SocketAddr) -> World {
+    let at = config.seed_time.unwrap_or_else(|| jiff::Timestamp::now().as_second());
+    seed::world(at, Book::new(&config.acquiring, address))
 }
 
 /// The media type of JSON.

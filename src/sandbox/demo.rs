@@ -2,6 +2,8 @@
 //!
 //! None of them is a secret; they open nothing but a sandbox.
 
+use super::{MerchantSite, SafeDeal};
+
 /// The wallet with the rich history.
 pub const WALLET: &str = "79990000001";
 /// Token of [`WALLET`] with every permission.
@@ -46,3 +48,33 @@ pub const HOOK_ID: &str = "5e2027d1-f5f3-4ad1-b409-058b8b8a8c22";
 pub const HOOK_KEY: &str = "c2FuZGJveC1kZW1vLXdlYmhvb2stc2lnbmluZy1rZXk=";
 /// An active card of [`WALLET`].
 pub const CARD_ID: u64 = 133_789_472;
+
+/// A merchant site of QIWI PAY in test mode: both scenarios, tokens, 3-D Secure for cardholders
+/// called `unknown name`, an acquirer that confirms at once.
+pub const MERCHANT_SITE: u64 = 99;
+/// Secret key of every seeded merchant site.
+pub const MERCHANT_SECRET: &str = "sandbox-merchant-secret";
+/// A site outside test mode whose acquirer confirms later: status 3, and 4 after a while.
+pub const DEFERRED_SITE: u64 = 555;
+/// A site outside test mode whose acquirer confirms at once.
+pub const ONLINE_SITE: u64 = 556;
+/// A site whose safe deals are paid out to cards, outside test mode.
+pub const CARD_DEAL_SITE: u64 = 10_001;
+/// A site whose safe deals pay QIWI wallets, outside test mode.
+pub const WALLET_DEAL_SITE: u64 = 10_002;
+/// A site of a merchant that is not active.
+pub const DISABLED_SITE: u64 = 1_000;
+
+/// The merchant sites a sandbox has unless it is told otherwise.
+#[must_use]
+pub fn merchant_sites() -> Vec<MerchantSite> {
+    let site = |id| MerchantSite::new(id, MERCHANT_SECRET);
+    vec![
+        MerchantSite { test_mode: true, ..site(MERCHANT_SITE) },
+        MerchantSite { online: false, ..site(DEFERRED_SITE) },
+        site(ONLINE_SITE),
+        MerchantSite { safe_deal: SafeDeal::ToCard, ..site(CARD_DEAL_SITE) },
+        MerchantSite { safe_deal: SafeDeal::ToWallet, ..site(WALLET_DEAL_SITE) },
+        MerchantSite { active: false, ..site(DISABLED_SITE) },
+    ]
+}

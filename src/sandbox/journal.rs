@@ -1,17 +1,23 @@
-//! What was asked: counts by route and the latest requests. Tokens are never kept.
+//! What was asked: counts by route and the latest requests. Tokens are never kept, and of card
+//! operations nothing that pays.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
+use super::acquiring;
 use super::call::Shared;
 use super::faults::CutConnection;
 use super::moment;
+
+/// The largest operation that is looked into.
+const OPERATION_MAX: usize = 1 << 20;
 
 /// The record of requests, bounded in its details and unbounded only in its counters.
 #[derive(Debug)]
@@ -48,12 +54,21 @@ impl Journal {
         number
     }
 
+    /// Adds the parameters of an operation, if the request is still among the kept ones.
+    fn asked(&self, number: u64, operation: Value) {
+        self.change(number, "operation", operation);
+    }
+
     /// Adds the status of the answer, if the request is still among the kept ones.
     fn answered(&self, number: u64, status: u16) {
+        self.change(number, "status", json!(status));
+    }
+
+    fn change(&self, number: u64, name: &str, value: Value) {
         let mut pages = self.pages.lock();
         let entry = pages.latest.iter_mut().find(|(kept, _)| *kept == number);
         if let Some(entry) = entry.and_then(|(_, entry)| entry.as_object_mut()) {
-            entry.insert("status".to_owned(), json!(status));
+            entry.insert(name.to_owned(), value);
         }
     }
 
@@ -75,6 +90,17 @@ impl Journal {
     }
 }
 
+/// Looks into an operation of QIWI PAY, of which a request's line says nothing.
+async fn with_operation(shared: &Shared, number: u64, request: Request) -> Request {
+    let (parts, body) = request.into_parts();
+    // What cannot be read here cannot be read further in, which then deals with it.
+    let body = axum::body::to_bytes(body, OPERATION_MAX).await.unwrap_or_default();
+    if let Some(operation) = acquiring::shown(&body) {
+        shared.journal.asked(number, operation);
+    }
+    Request::from_parts(parts, Body::from(body))
+}
+
 /// The layer that records; outside the faults, so that it sees what the client saw.
 pub(super) async fn record(
     State(shared): State<Arc<Shared>>,
@@ -84,6 +110,7 @@ pub(super) async fn record(
     let time = moment::with_milliseconds(jiff::Timestamp::now(), moment::MOSCOW);
     let method = request.method().to_string();
     let path = request.uri().path().to_owned();
+    let is_operation = path == acquiring::DIRECT;
     let query = request.uri().query().map(str::to_owned);
     let wallet = shared.tokens.wallet(request.headers());
     let route = match request.extensions().get::<MatchedPath>() {
@@ -99,6 +126,8 @@ pub(super) async fn record(
         "status": null,
     });
     let number = shared.journal.arrived(route, entry);
+    let request =
+        if is_operation { with_operation(&shared, number, request).await } else { request };
     let response = next.run(request).await;
     // A request whose connection ended before the answer, by whichever side, has no status.
     if response.extensions().get::<CutConnection>().is_none() {

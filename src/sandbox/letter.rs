@@ -12,7 +12,7 @@ use super::notice::{About, Notice, Signer, new_id, signed_text};
 
 /// After how many seconds an unheard notification of a wallet is sent again, as documented.
 const WALLET_PAUSES: [u64; 2] = [600, 3_600];
-/// The same of a bill: growing, for 24 hours in all. The documents give no figures.
+/// The same of a bill or a merchant's transaction: growing, for 24 hours in all. The documents give no figures.
 const BILL_PAUSES: [u64; 7] = [60, 300, 900, 3_600, 10_800, 21_600, 43_200];
 
 /// Where a letter stands.
@@ -79,11 +79,16 @@ impl Letter {
         }
         if let Some(status) = &mischief.replay_status {
             let mut replay = original.copy();
-            let place = match notice.about {
-                About::Bill => "/bill/status/value",
-                About::Wallet | About::Test => "/payment/status",
+            let (place, status) = match notice.about {
+                About::Bill => ("/bill/status/value", json!(status)),
+                About::Wallet | About::Test => ("/payment/status", json!(status)),
+                // Statuses are numbers there; what is none goes out as it is.
+                About::Pay => {
+                    let number = status.parse::<u8>().map_or(json!(status), |number| json!(number));
+                    ("/txn_status", number)
+                }
             };
-            put(&mut replay.body, place, json!(status));
+            put(&mut replay.body, place, status);
             replay.is_copy = false;
             letters.push(replay);
         }
@@ -109,6 +114,11 @@ impl Letter {
                     put(&mut body, "/hash", json!(hex(&tag)));
                 }
             }
+            About::Pay => {
+                if let Some(tag) = signature {
+                    put(&mut body, "/sign", json!(hex(&tag).to_uppercase()));
+                }
+            }
         }
         if mischief.forged_list {
             put(&mut body, "/payment/comment", json!(text));
@@ -123,7 +133,7 @@ impl Letter {
         }
         let pauses = match notice.about {
             About::Wallet | About::Test => &WALLET_PAUSES[..],
-            About::Bill => &BILL_PAUSES,
+            About::Bill | About::Pay => &BILL_PAUSES,
         };
         let scale = config.notification_time_scale.max(1);
         let pauses = pauses.iter().map(|seconds| Duration::from_secs(*seconds) / scale);
@@ -154,8 +164,12 @@ impl Letter {
     }
 
     fn renew_id(&mut self) {
-        if self.mischief.new_id && self.about != About::Bill {
-            put(&mut self.body, "/messageId", json!(new_id()));
+        if self.mischief.new_id {
+            match self.about {
+                About::Bill => {}
+                About::Pay => put(&mut self.body, "/request_id", json!(new_id())),
+                About::Wallet | About::Test => put(&mut self.body, "/messageId", json!(new_id())),
+            }
         }
     }
 
@@ -211,7 +225,8 @@ impl Letter {
         let mut show = |name: &str, value: Value| shown.insert(name.to_owned(), value);
         show("id", json!(id));
         show("about", json!(self.about.name()));
-        show("wallet", json!(self.wallet));
+        let owner = if self.about == About::Pay { "merchant_site" } else { "wallet" };
+        show(owner, json!(self.wallet));
         show("url", json!(self.url));
         show("notification", self.body.clone());
         show("state", json!(state));

@@ -1,7 +1,8 @@
 //! The sandbox: a stateful fake of the QIWI REST interfaces.
 //!
 //! One HTTP/1.1 listener plays every upstream host (their paths do not collide), so each base
-//! address of the gateway can point at it. The sandbox answers from a seeded wallet in memory,
+//! address of the gateway can point at it. Card acquiring can have a second one, over TLS and for
+//! clients with a certificate, as it is behind QIWI's own address. The sandbox answers from a seeded wallet in memory,
 //! enforces tokens and permissions, counts requests the way QIWI does, and misbehaves on demand.
 //! It sends notifications to webhooks that are registered at it, to loopback addresses unless told
 //! otherwise, and repeats them as QIWI does, if wanted in a shorter time.
@@ -9,6 +10,7 @@
 //! It is written from the official documents alone and shares nothing with the gateway's own
 //! mapping, so that a mistake on one side cannot hide behind the same mistake on the other.
 
+mod acquiring;
 mod admin;
 mod agenda;
 mod answer;
@@ -16,6 +18,7 @@ mod auth;
 mod call;
 mod catalog;
 mod committed;
+mod connection;
 pub mod demo;
 mod faults;
 mod files;
@@ -65,6 +68,10 @@ mod tests;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+pub use acquiring::{
+    AcquiringConfig, AcquiringTransaction, Certificate, ClientFiles, MerchantSite, SafeDeal,
+    Strangers, ThreeDSecure,
+};
 pub use committed::CommittedPayment;
 pub use incoming::Incoming;
 pub use server::Sandbox;
@@ -108,6 +115,8 @@ pub struct SandboxConfig {
     pub notification_timeout: Duration,
     /// Whether notifications are sent to addresses outside this machine, too.
     pub notify_beyond_loopback: bool,
+    /// Card acquiring, QIWI PAY.
+    pub acquiring: AcquiringConfig,
 }
 
 impl Default for SandboxConfig {
@@ -125,6 +134,7 @@ impl Default for SandboxConfig {
             notification_time_scale: 1,
             notification_timeout: Duration::from_secs(2),
             notify_beyond_loopback: false,
+            acquiring: AcquiringConfig::default(),
         }
     }
 }

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 use serde_json::{Value, json};
 
+use super::acquiring;
 use super::bills::Bill;
 use super::moment::{self, MOSCOW};
 use super::money::Money;
@@ -26,6 +27,8 @@ pub(super) enum About {
     Test,
     /// A paid bill (W-INV-10).
     Bill,
+    /// A merchant's transaction (P-CBK-1).
+    Pay,
 }
 
 impl About {
@@ -35,6 +38,7 @@ impl About {
             Self::Wallet => "wallet",
             Self::Test => "test",
             Self::Bill => "bill",
+            Self::Pay => "pay",
         }
     }
 }
@@ -43,6 +47,7 @@ impl About {
 #[derive(Debug, Clone)]
 pub(super) struct Notice {
     pub(super) about: About,
+    /// The wallet, or the merchant site, whose receiver is told.
     pub(super) wallet: String,
     pub(super) url: String,
     /// The transaction or bill; what is told of one of them is told in order.
@@ -125,6 +130,18 @@ impl Notice {
         }
     }
 
+    /// Any notification, to be signed with a key or, on request, with the one before.
+    pub(super) fn new(
+        about: About,
+        owner: String,
+        url: String,
+        subject: String,
+        body: Value,
+        (key, old_key): (Vec<u8>, Option<Vec<u8>>),
+    ) -> Self {
+        Self { about, wallet: owner, url, subject, body, key, old_key }
+    }
+
     /// The notification that a bill is paid.
     pub(super) fn of_bill(issuer: &str, id: &str, bill: &Bill, pair: &KeyPair) -> Self {
         Self {
@@ -172,6 +189,7 @@ pub(super) fn signed_text(about: About, body: &Value) -> Option<String> {
             let payment = body.get("payment")?;
             join(payment, payment.get("signFields")?.as_str()?)
         }
+        About::Pay => Some(acquiring::signed_text(body)),
         About::Bill => {
             join(body.get("bill")?, "amount.currency,amount.value,billId,siteId,status.value")
         }

@@ -32,18 +32,35 @@ pub(super) struct Outbox {
     notices: Vec<Notice>,
     last_id: u64,
     wake: Arc<Notify>,
+    /// Told whenever an attempt has ended.
+    progress: Arc<Notify>,
 }
 
 impl Outbox {
     /// An empty one in the place of this. Ids go on, so that an attempt that outlives the change
     /// finds no other one's letter.
     pub(super) fn successor(&self) -> Self {
-        Self { last_id: self.last_id, wake: Arc::clone(&self.wake), ..Self::default() }
+        let (wake, progress) = (Arc::clone(&self.wake), Arc::clone(&self.progress));
+        // Who waits for one of these letters waits for nothing.
+        progress.notify_waiters();
+        Self { last_id: self.last_id, wake, progress, ..Self::default() }
     }
 
     /// Told whenever something may be due earlier than it was.
     pub(super) fn bell(&self) -> Arc<Notify> {
         Arc::clone(&self.wake)
+    }
+
+    /// Told whenever an attempt has ended.
+    pub(super) fn progress(&self) -> Arc<Notify> {
+        Arc::clone(&self.progress)
+    }
+
+    /// Whether something about a subject is still to be tried for the first time.
+    pub(super) fn is_untried(&self, owner: &str, subject: &str) -> bool {
+        let letters = self.open.iter().filter_map(|id| self.letter(*id));
+        let mut about = letters.filter(|one| (&*one.wallet, &*one.subject) == (owner, subject));
+        about.any(|one| !one.is_copy && !one.was_tried())
     }
 
     /// Rings the bell.
@@ -164,6 +181,7 @@ impl Outbox {
                 self.open.remove(&id);
             }
         }
+        self.progress.notify_waiters();
         self.ring();
     }
 

@@ -44,7 +44,9 @@ pub(super) async fn deliver(shared: Arc<Shared>, stop: CancellationToken) {
             let parcels = world.outbox.take_due(now, room);
             // Without room nothing is due until an attempt ends.
             let letter = world.outbox.next_due().filter(|_| parcels.len() < room);
-            (parcels, letter.into_iter().chain(world.agenda.next_due()).min())
+            let acquiring = world.acquiring.next_due();
+            let next = letter.into_iter().chain(world.agenda.next_due()).chain(acquiring).min();
+            (parcels, next)
         };
         for (id, parcel) in parcels {
             let (shared, sender) = (Arc::clone(&shared), sender.clone());

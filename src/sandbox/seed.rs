@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::acquiring::Book;
 use super::demo;
 use super::moment::DAY;
 use super::money::{EUR, KZT, Money, RUB, USD};
@@ -12,10 +13,10 @@ use super::seed_history;
 use super::state::{Account, Card, Hook, Identification, Invoice, Limit, LimitForm, Wallet, World};
 
 /// Everything, relative to a moment in Unix seconds.
-pub(super) fn world(seeded_at: i64) -> World {
+pub(super) fn world(seeded_at: i64, acquiring: Book) -> World {
     let wallets =
         [demo_wallet(seeded_at), second_wallet(seeded_at), professional_wallet(seeded_at)];
-    World::new(wallets, seeded_at)
+    World::new(wallets, seeded_at, acquiring)
 }
 
 fn demo_wallet(now: i64) -> Wallet {

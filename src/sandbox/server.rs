@@ -1,43 +1,45 @@
-//! The listener and its routes. Connections are served here rather than by the web framework
-//! because a fault must be able to close one without any answer.
+//! The listeners and their routes, and what a program does with a running sandbox.
 
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
 use axum::http::StatusCode;
 use axum::middleware;
 use axum::routing::{delete, get, patch, post, put};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tower::ServiceExt;
 
+use super::acquiring::{self, Authority, Gate};
 use super::call::Shared;
-use super::faults::{self, CutConnection, ResetConnection};
+use super::connection::accept;
 use super::{
-    CommittedPayment, Incoming, SandboxConfig, admin, balances, bills, card_control, cards,
-    detection, history, identification, invoices, journal, kazakhstan, keys, limits, orders,
-    payments, postman, profile, providers, receipts, tariffs, terms, webhooks,
+    AcquiringTransaction, Certificate, ClientFiles, CommittedPayment, Incoming, MerchantSite,
+    SandboxConfig, admin, balances, bills, card_control, cards, detection, faults, history,
+    identification, invoices, journal, kazakhstan, keys, limits, orders, payments, postman,
+    profile, providers, receipts, tariffs, terms, webhooks,
 };
 
 /// A running sandbox. Dropping it stops it too; [`shutdown`](Sandbox::shutdown) also waits.
 #[derive(Debug)]
 pub struct Sandbox {
     address: SocketAddr,
+    acquiring: Option<Acquiring>,
     shared: Arc<Shared>,
     stop: DropGuard,
     accepting: JoinHandle<()>,
     delivering: JoinHandle<()>,
+}
+
+/// The listener of card acquiring.
+#[derive(Debug)]
+struct Acquiring {
+    address: SocketAddr,
+    authority: Authority,
+    accepting: JoinHandle<()>,
 }
 
 impl Sandbox {
@@ -45,17 +47,63 @@ impl Sandbox {
     pub async fn start(config: SandboxConfig) -> io::Result<Self> {
         let listener = TcpListener::bind(config.listen).await?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared::new(config));
-        let router = router(Arc::clone(&shared));
         let stop = CancellationToken::new();
-        let accepting = tokio::spawn(accept(listener, router, stop.clone()));
+        let shared = Arc::new(Shared::new(config, address));
+        let acquiring = Acquiring::start(&shared, &stop).await?;
+        let router = router(Arc::clone(&shared));
+        let accepting = tokio::spawn(accept(listener, None, router, stop.clone()));
         let delivering = tokio::spawn(postman::deliver(Arc::clone(&shared), stop.clone()));
-        Ok(Self { address, shared, stop: stop.drop_guard(), accepting, delivering })
+        Ok(Self { address, acquiring, shared, stop: stop.drop_guard(), accepting, delivering })
     }
 
     /// Where the sandbox listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where operations of QIWI PAY are taken over TLS, if they are; the path is `/merchant/direct`.
+    pub fn acquiring_address(&self) -> Option<SocketAddr> {
+        self.acquiring.as_ref().map(|acquiring| acquiring.address)
+    }
+
+    /// The authority that the certificate of that listener comes from, in PEM.
+    pub fn acquiring_authority(&self) -> Option<&str> {
+        self.acquiring.as_ref().map(|acquiring| acquiring.authority.certificate_pem())
+    }
+
+    /// A new client certificate that the listener of QIWI PAY accepts.
+    ///
+    /// # Errors
+    /// When there is no such listener, or a certificate cannot be made.
+    pub fn client_certificate(&self, name: &str) -> io::Result<Certificate> {
+        match &self.acquiring {
+            Some(acquiring) => acquiring.authority.client(name),
+            None => Err(io::Error::other("this sandbox has no acquiring listener")),
+        }
+    }
+
+    /// Writes the authority and a new client certificate into a folder, or into a temporary one that
+    /// is removed with what is returned.
+    ///
+    /// # Errors
+    /// When there is no acquiring listener, or files cannot be written.
+    pub fn client_files(&self, name: &str, folder: Option<&Path>) -> io::Result<ClientFiles> {
+        let own = self.client_certificate(name)?;
+        let authority = self.acquiring_authority().unwrap_or_default();
+        match folder {
+            Some(folder) => ClientFiles::write(folder, authority, &own),
+            None => ClientFiles::temporary(authority, &own),
+        }
+    }
+
+    /// Every transaction of every merchant site, oldest first.
+    pub fn transactions(&self) -> Vec<AcquiringTransaction> {
+        self.shared.world().acquiring.committed()
+    }
+
+    /// Adds a merchant site, or replaces the one with its number.
+    pub fn put_site(&self, site: MerchantSite) {
+        self.shared.world().acquiring.put_site(site);
     }
 
     /// Every payment carried out so far, oldest first.
@@ -112,59 +160,24 @@ impl Sandbox {
         // The tasks end by themselves; an error could only be their own panic, and then they have.
         let _ended = self.accepting.await;
         let _ended = self.delivering.await;
-    }
-}
-
-async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(serve(stream, router.clone()));
-                }
-                // Out of descriptors, most likely: wait for connections to end.
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-            },
+        if let Some(acquiring) = self.acquiring {
+            let _ended = acquiring.accepting.await;
         }
     }
-    connections.shutdown().await;
 }
 
-async fn serve(stream: TcpStream, router: Router) {
-    // Answers are small; without this the second half of one could wait for an acknowledgement.
-    let _best_effort = stream.set_nodelay(true);
-    let reset = Arc::new(AtomicBool::new(false));
-    let asked_for = Arc::clone(&reset);
-    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let router = router.clone();
-        let reset = Arc::clone(&asked_for);
-        Box::pin(async move {
-            let response = match router.oneshot(request.map(Body::new)).await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            };
-            if response.extensions().get::<ResetConnection>().is_some() {
-                reset.store(true, Ordering::Relaxed);
-            }
-            // An error from the service makes hyper close the connection without an answer.
-            match response.extensions().get::<CutConnection>() {
-                Some(CutConnection) => Err(io::Error::from(io::ErrorKind::ConnectionAborted)),
-                None => Ok(response),
-            }
-        })
-    });
-    let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    // The error is either a cut that was asked for or the client going away.
-    let _ended = poll_fn(|context| connection.poll_without_shutdown(context)).await;
-    let mut stream = connection.into_parts().io.into_inner();
-    if reset.load(Ordering::Relaxed) {
-        // Without lingering the close becomes a reset.
-        let _best_effort = stream.set_zero_linger();
-    } else {
-        let _client_may_have_gone = stream.shutdown().await;
+impl Acquiring {
+    /// Opens the listener, if there is to be one.
+    async fn start(shared: &Arc<Shared>, stop: &CancellationToken) -> io::Result<Option<Self>> {
+        let settings = &shared.config.acquiring;
+        let Some(listen) = settings.listen else { return Ok(None) };
+        let listener = TcpListener::bind(listen).await?;
+        let address = listener.local_addr()?;
+        let authority = Authority::new()?;
+        let gate = Gate::new(&authority, address.ip(), settings.strangers)?;
+        let router = layered(acquiring::operations(), shared).with_state(Arc::clone(shared));
+        let accepting = tokio::spawn(accept(listener, Some(gate), router, stop.clone()));
+        Ok(Some(Self { address, authority, accepting }))
     }
 }
 
@@ -176,10 +189,17 @@ fn router(shared: Arc<Shared>) -> Router {
         .merge(invoice_routes())
         .merge(hook_routes())
         .merge(site_routes())
+        .merge(acquiring::operations())
+        .merge(acquiring::pages());
+    layered(upstream, &shared).merge(admin::routes()).with_state(shared)
+}
+
+/// Routes with faults around them and the journal around those.
+fn layered(routes: Router<Arc<Shared>>, shared: &Arc<Shared>) -> Router<Arc<Shared>> {
+    routes
         .fallback(|| async { StatusCode::NOT_FOUND })
-        .layer(middleware::from_fn_with_state(Arc::clone(&shared), faults::apply))
-        .layer(middleware::from_fn_with_state(Arc::clone(&shared), journal::record));
-    upstream.merge(admin::routes()).with_state(shared)
+        .layer(middleware::from_fn_with_state(Arc::clone(shared), faults::apply))
+        .layer(middleware::from_fn_with_state(Arc::clone(shared), journal::record))
 }
 
 fn profile_routes() -> Router<Arc<Shared>> {

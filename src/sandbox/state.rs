@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::acquiring::Book;
 use super::agenda::Agenda;
 use super::bills::Bill;
 use super::committed::CommittedPayment;
@@ -23,11 +24,17 @@ pub(super) struct World {
     /// What goes out by itself: receipts by e-mail and notifications.
     pub(super) outbox: Outbox,
     pub(super) agenda: Agenda,
+    /// Merchant sites and their transactions.
+    pub(super) acquiring: Book,
     last_id: u64,
 }
 
 impl World {
-    pub(super) fn new(wallets: impl IntoIterator<Item = Wallet>, seeded_at: i64) -> Self {
+    pub(super) fn new(
+        wallets: impl IntoIterator<Item = Wallet>,
+        seeded_at: i64,
+        acquiring: Book,
+    ) -> Self {
         let wallets = wallets.into_iter().map(|wallet| (wallet.number.clone(), wallet));
         Self {
             wallets: wallets.collect(),
@@ -35,6 +42,7 @@ impl World {
             committed: Vec::new(),
             outbox: Outbox::default(),
             agenda: Agenda::default(),
+            acquiring,
             last_id: 40_000_000_000,
         }
     }

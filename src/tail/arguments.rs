@@ -29,8 +29,8 @@ pub struct Arguments {
     /// 2026-01-31T09:00:00Z.
     #[arg(long, value_name = "PLACE", default_value = "latest", value_parser = place)]
     pub from: pb::LogPosition,
-    /// Only this kind: transaction, confirmation, contradiction, balance, bill, test or system. May
-    /// be repeated, as all filters.
+    /// Only this kind: transaction, confirmation, contradiction, balance, bill, acquiring, test or
+    /// system. May be repeated, as all filters.
     #[arg(long, value_name = "KIND", value_parser = kind)]
     pub kind: Vec<pb::EventKind>,
     /// Only this wallet.
@@ -39,7 +39,7 @@ pub struct Arguments {
     /// Only transactions of this type: IN, OUT or QIWI_CARD.
     #[arg(long, value_name = "TYPE", value_parser = transaction_type)]
     pub r#type: Vec<TransactionType>,
-    /// Only this status, as QIWI writes it, such as SUCCESS or PAID.
+    /// Only this status, as QIWI writes it, such as SUCCESS, PAID, or 3 of a card payment.
     #[arg(long, value_name = "STATUS")]
     pub status: Vec<String>,
     /// Only this provider, such as 99.
@@ -121,7 +121,8 @@ fn kind(text: &str) -> Result<pb::EventKind, String> {
     let name = format!("EVENT_KIND_{}", text.to_ascii_uppercase());
     let kind = pb::EventKind::from_str_name(&name);
     kind.filter(|kind| *kind != pb::EventKind::Unspecified).ok_or_else(|| {
-        "the kinds are transaction, confirmation, contradiction, balance, bill, test and system"
+        "the kinds are transaction, confirmation, contradiction, balance, bill, acquiring, test \
+         and system"
             .to_owned()
     })
 }
@@ -155,6 +156,7 @@ mod tests {
     #[test]
     fn kinds_and_types_have_their_short_names() {
         assert_eq!(kind("bill"), Ok(pb::EventKind::Bill));
+        assert_eq!(kind("acquiring"), Ok(pb::EventKind::Acquiring));
         assert!(kind("unspecified").is_err() && kind("nonsense").is_err());
         assert_eq!(transaction_type("in"), Ok(TransactionType::In));
         assert!(transaction_type("UNSPECIFIED").is_err());

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::pb::events::v1 as pb;
 use crate::pb::p2p::v1::Bill;
+use crate::pb::pay::v1 as pay;
 use crate::pb::r#type::v1::{Money, OffsetTime};
 use crate::pb::wallet::v1::Transaction;
 use pb::event::Payload;
@@ -42,6 +43,7 @@ enum Shown<'a> {
     Confirmation(ConfirmationLine<'a>),
     Balance(BalanceLine<'a>),
     Bill(BillLine<'a>),
+    Acquiring(AcquiringLine<'a>),
     Test(TestLine<'a>),
     System(SystemLine<'a>),
 }
@@ -93,6 +95,23 @@ struct BillLine<'a> {
     amount: Option<AmountLine>,
     #[serde(skip_serializing_if = "Option::is_none")]
     comment: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct AcquiringLine<'a> {
+    transaction_id: &'a str,
+    r#type: &'a str,
+    status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_code: Option<&'a str>,
+    #[serde(flatten)]
+    amount: Option<AmountLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    merchant_site: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    card: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -188,6 +207,7 @@ impl Show {
                 previous: self.amount(balance.previous_amount.as_ref()),
             }),
             Payload::Bill(bill) => Shown::Bill(self.bill(bill)),
+            Payload::Acquiring(of) => Shown::Acquiring(self.acquiring(of)),
             Payload::Test(test) => Shown::Test(TestLine {
                 webhook_id: test.webhook_id.as_deref(),
                 message_id: test.message_id.as_deref(),
@@ -211,6 +231,19 @@ impl Show {
             provider: of.provider.as_ref().and_then(|provider| provider.provider_id.as_deref()),
             account: self.text(of.account.as_deref()),
             comment: self.text(of.comment.as_deref()),
+        }
+    }
+
+    fn acquiring(self, of: &pay::Transaction) -> AcquiringLine<'_> {
+        AcquiringLine {
+            transaction_id: &of.transaction_id,
+            r#type: &of.type_raw,
+            status: &of.status_raw,
+            error_code: of.error.as_ref().map(|error| error.code_raw.as_str()),
+            amount: self.amount(of.amount.as_ref()),
+            merchant_site: of.merchant_site.as_deref(),
+            order_id: of.order_id.as_deref(),
+            card: self.text(of.card.as_ref().map(|card| card.masked_pan.as_str())),
         }
     }
 
@@ -282,6 +315,39 @@ mod tests {
         assert_eq!(decimal(&money(0, -500_000_000)), "-0.50");
         assert_eq!(decimal(&money(-3, -1)), "-3.000000001");
         assert_eq!(decimal(&money(i64::MIN, 0)), "-9223372036854775808.00");
+    }
+
+    #[test]
+    fn a_card_payment_shows_its_order_and_hides_its_card_and_amount() {
+        let card =
+            pay::CardInfo { masked_pan: "411111******1111".to_owned(), ..Default::default() };
+        let error = crate::pay::transaction::error("8152", None);
+        let transaction = pay::Transaction {
+            transaction_id: "12".to_owned(),
+            type_raw: "1".to_owned(),
+            status_raw: "1".to_owned(),
+            amount: Some(money(15, 500_000_000)),
+            merchant_site: Some("99".to_owned()),
+            order_id: Some("order-1".to_owned()),
+            card: Some(card),
+            error,
+            ..Default::default()
+        };
+        let event = pb::Event {
+            kind: pb::EventKind::Acquiring.into(),
+            payload: Some(Payload::Acquiring(transaction)),
+            ..Default::default()
+        };
+        let hidden = shown(&event, false);
+        let line = concat!(
+            r#""kind":"ACQUIRING","source":"UNSPECIFIED","verification":"UNSPECIFIED","#,
+            r#""late":false,"acquiring":{"transaction_id":"12","type":"1","status":"1","#,
+            r#""error_code":"8152","amount":"***","currency":"***","merchant_site":"99","#,
+            r#""order_id":"order-1","card":"***"}}"#,
+        );
+        assert!(hidden.contains(line), "{hidden}");
+        let open = shown(&event, true);
+        assert!(open.contains("15.50") && open.contains("411111******1111"), "{open}");
     }
 
     #[test]

@@ -27,7 +27,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use reqwest::redirect;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls_platform_verifier::ConfigVerifierExt as _;
+use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio::time::Instant;
 use url::Url;
 
@@ -39,6 +39,8 @@ use crate::policy::Verb;
 pub enum Failure {
     /// Name resolution, connection or TLS: no byte of the request left.
     Unreachable(String),
+    /// The host ended the TLS handshake because of the client certificate, or the lack of one.
+    Certificate(String),
     /// The attempt's time ran out after the connection was there, or while connecting.
     Timeout {
         /// Whether any byte can have left.
@@ -119,7 +121,11 @@ struct Profile {
     age: Duration,
     age_jitter: f64,
     ca: Option<Vec<u8>>,
+    identity: Option<Identity>,
 }
+
+/// The certificate a client shows, with its key.
+pub type Identity = Arc<rustls::sign::CertifiedKey>;
 
 /// A client could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -133,11 +139,12 @@ impl HostClient {
     /// Builds the clients for `base`.
     ///
     /// # Errors
-    /// When the system's or the configured CA certificates are unusable.
+    /// When the system's or the configured CA certificates are unusable, or the client certificate.
     pub fn new(
         base: &Url,
         upstream: &config::Upstream,
         ca: Option<Vec<u8>>,
+        identity: Option<Identity>,
     ) -> Result<Self, ClientError> {
         let host = base.host_str().unwrap_or_default().to_owned();
         let failed = |problem: String| ClientError { host: host.clone(), problem };
@@ -151,6 +158,7 @@ impl HostClient {
             age: upstream.client_age,
             age_jitter: upstream.client_age_jitter_percent.fraction(),
             ca,
+            identity,
         };
         let current = profile.build().map_err(failed)?;
         Ok(Self {
@@ -206,6 +214,9 @@ impl HostClient {
         let patience = timeout.min(self.profile.connect_timeout * 2);
         let connection = match tokio::time::timeout(patience, connecting).await {
             Ok(Ok(connection)) => connection,
+            Ok(Err(error)) if is_certificate(&*error) => {
+                return Err(Failure::Certificate(causes(&*error)));
+            }
             Ok(Err(error)) => return Err(Failure::Unreachable(causes(&*error))),
             Err(_) => return Err(Failure::Unreachable("connecting took too long".to_owned())),
         };
@@ -222,10 +233,7 @@ impl HostClient {
         *request.uri_mut() =
             Uri::try_from(target).map_err(|error| Failure::Unreachable(error.to_string()))?;
         let exchange = async {
-            let response = sender
-                .send_request(request)
-                .await
-                .map_err(|error| Failure::Broken(causes(&error)))?;
+            let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
             let status = response.status().as_u16();
             let retry_after = retry_after(response.headers());
             let body = whole_json(response.into_body(), body_max).await?;
@@ -264,8 +272,13 @@ impl HostClient {
         let request = self.request(wire)?;
         // The future of one request is large and mostly waits: kept out of its callers' futures.
         let response = Box::pin(self.current().json.request(request)).await.map_err(|error| {
-            let text = causes(&error);
-            if error.is_connect() { Failure::Unreachable(text) } else { Failure::Broken(text) }
+            if is_certificate(&error) {
+                Failure::Certificate(causes(&error))
+            } else if error.is_connect() {
+                Failure::Unreachable(causes(&error))
+            } else {
+                Failure::Broken(causes(&error))
+            }
         })?;
         let status = response.status().as_u16();
         let retry_after = retry_after(response.headers());
@@ -347,9 +360,24 @@ impl Profile {
                 .with_root_certificates(roots)
                 .with_no_client_auth());
         }
+        let builder = self.trusting()?;
+        Ok(match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                let shown = rustls::sign::SingleCertAndKey::from(Arc::clone(identity));
+                builder.with_client_cert_resolver(Arc::new(shown))
+            }
+        })
+    }
+
+    /// Whom to trust.
+    fn trusting(
+        &self,
+    ) -> Result<rustls::ConfigBuilder<rustls::ClientConfig, rustls::client::WantsClientCert>, String>
+    {
+        let builder = rustls::ClientConfig::builder();
         let Some(pem) = &self.ca else {
-            return rustls::ClientConfig::with_platform_verifier()
-                .map_err(|error| error.to_string());
+            return builder.with_platform_verifier().map_err(|error| error.to_string());
         };
         let mut roots = rustls::RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(pem) {
@@ -359,7 +387,7 @@ impl Profile {
         if roots.is_empty() {
             return Err("upstream.ca_file holds no certificate".to_owned());
         }
-        Ok(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+        Ok(builder.with_root_certificates(roots))
     }
 
     fn connector(&self, tls: rustls::ClientConfig) -> HttpsConnector<HttpConnector> {
@@ -431,7 +459,7 @@ async fn whole_json(mut body: Incoming, body_max: usize) -> Result<Bytes, Failur
     let mut whole = Gathered::new(body_max);
     while !body.is_end_stream() {
         let Some(frame) = body.frame().await else { break };
-        let frame = frame.map_err(|error| Failure::Broken(causes(&error)))?;
+        let frame = frame.map_err(|error| broken(&error))?;
         if let Ok(piece) = frame.into_data() {
             whole.add(piece)?;
         }
@@ -488,6 +516,45 @@ fn failure(error: &reqwest::Error) -> Failure {
     } else {
         Failure::Broken(text)
     }
+}
+
+fn broken(error: &hyper::Error) -> Failure {
+    if is_certificate(error) {
+        Failure::Certificate(causes(error))
+    } else {
+        Failure::Broken(causes(error))
+    }
+}
+
+/// Whether the other side ended the handshake because of our certificate. With TLS 1.3 the word of it
+/// comes only after our side of the handshake is over, when the request may be under way already;
+/// no HTTP server reads any of that before the certificate is accepted.
+fn is_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
+    use rustls::AlertDescription as Alert;
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let inner = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref)
+            .map(|inner| inner as &(dyn std::error::Error + 'static));
+        let tls = error.downcast_ref().or_else(|| inner?.downcast_ref::<rustls::Error>());
+        if let Some(rustls::Error::AlertReceived(alert)) = tls {
+            return matches!(
+                alert,
+                Alert::CertificateRequired
+                    | Alert::BadCertificate
+                    | Alert::UnsupportedCertificate
+                    | Alert::CertificateRevoked
+                    | Alert::CertificateExpired
+                    | Alert::CertificateUnknown
+                    | Alert::UnknownCA
+                    | Alert::AccessDenied
+                    | Alert::NoCertificate
+            );
+        }
+        next = error.source().or(inner.filter(|_| error.source().is_none()));
+    }
+    false
 }
 
 /// The causes below an error's own message, which in reqwest's case would quote the URL and with it

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::error::code::Code;
 use crate::error::reason::{self, Reason};
-use crate::error::{Error, Sent};
-use crate::policy::{Area, NotFound, Route};
+use crate::error::{Error, Sent, acquiring, code};
+use crate::pay::transaction::Code;
+use crate::policy::{Area, Host, NotFound, Route};
 use crate::redact::mask_digits;
 
 /// What an error body says, whichever of the two shapes it has.
@@ -23,6 +23,22 @@ struct Body {
     user_message: Option<String>,
     description: Option<String>,
     trace_id: Option<String>,
+    /// QIWI PAY's.
+    #[serde(rename = "error_code")]
+    acquiring_code: Option<CodeText>,
+    /// QIWI PAY's.
+    #[serde(rename = "error_message")]
+    acquiring_message: Option<String>,
+    /// QIWI PAY's, about parameters of the request.
+    errors: Option<Vec<Wrong>>,
+}
+
+/// What is wrong with one parameter.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Wrong {
+    field: String,
+    message: String,
 }
 
 /// Codes come as text and as numbers.
@@ -50,6 +66,7 @@ pub struct Said {
     code: Option<String>,
     text: Option<String>,
     trace_id: Option<String>,
+    wrong: Vec<Wrong>,
 }
 
 impl Said {
@@ -57,9 +74,18 @@ impl Said {
     pub fn read(body: &[u8]) -> Self {
         let Ok(body) = serde_json::from_slice::<Body>(body) else { return Self::default() };
         Self {
-            code: body.code.or(body.error_code).and_then(CodeText::into_text),
-            text: body.message.or(body.user_message).or(body.description),
+            code: body
+                .code
+                .or(body.error_code)
+                .or(body.acquiring_code)
+                .and_then(CodeText::into_text),
+            text: body
+                .message
+                .or(body.user_message)
+                .or(body.description)
+                .or(body.acquiring_message),
             trace_id: body.trace_id,
+            wrong: body.errors.unwrap_or_default(),
         }
     }
 
@@ -80,10 +106,13 @@ pub fn explain(route: &Route, status: u16, said: Said, retry_after: Option<Durat
     let dotted = code.filter(|code| code.contains('.'));
     let payment = code
         .filter(|code| code.starts_with("QWPRC-"))
-        .and_then(Code::number_in)
+        .and_then(code::Code::number_in)
         .filter(|number| *number != 0);
+    let acquiring = code.filter(|_| route.host == Host::Direct);
+    let acquiring = acquiring.and_then(|code| code.parse::<i32>().ok()).filter(|code| *code != 0);
     let mut localized = None;
     let mut error = match status {
+        401 | 403 if route.host == Host::Direct => Error::new(&reason::CERTIFICATE_REJECTED),
         423 | 429 => limited(route, retry_after),
         _ if dotted.is_some_and(|code| code.ends_with("request.blocked")) => {
             limited(route, retry_after)
@@ -96,8 +125,13 @@ pub fn explain(route: &Route, status: u16, said: Said, retry_after: Option<Durat
         500..=599 => Error::new(&reason::UPSTREAM_ERROR),
         300..=399 => Error::new(&reason::UPSTREAM_REDIRECT),
         405 | 406 | 415 => Error::new(&reason::GATEWAY_PROTOCOL_BUG),
+        _ if acquiring.is_some() => {
+            let number = acquiring.unwrap_or_default();
+            localized = Code::find(number).map(|code| code.message_ru);
+            acquiring_refusal(number, &said.wrong)
+        }
         _ if payment.is_some() => {
-            let known = payment.and_then(Code::find);
+            let known = payment.and_then(code::Code::find);
             localized = known.map(|code| code.message_ru);
             payment_refusal(known)
         }
@@ -161,7 +195,41 @@ fn kind_of(reason: &'static Reason) -> &'static str {
     }
 }
 
-fn payment_refusal(known: Option<&'static Code>) -> Error {
+/// The error of one of QIWI PAY's codes.
+fn acquiring_refusal(code: i32, wrong: &[Wrong]) -> Error {
+    let Some(reason) = acquiring::reason_of(code) else {
+        return Error::new(&reason::UPSTREAM_DECLINED);
+    };
+    let mut error = Error::new(reason);
+    if *reason == reason::TEST_QUOTA_EXCEEDED {
+        // The day ends at midnight in Moscow; an hour is a guess that costs nobody anything.
+        error = error
+            .retry_after(Duration::from_secs(3600))
+            .quota("qiwi:test", "The test mode permits 100 operations a day.");
+    }
+    if *reason == reason::CARD_DETAILS_INVALID || *reason == reason::CARD_EXPIRED {
+        error = error.field("instrument", "QIWI does not accept this card; use another one.");
+    }
+    if *reason != reason::REQUEST_INVALID {
+        return error;
+    }
+    match code {
+        8008 => error.field("receiver", "QIWI does not accept the data of the receiver."),
+        _ if wrong.is_empty() => Error::new(&reason::GATEWAY_PROTOCOL_BUG),
+        _ => wrong.iter().fold(error, |error, Wrong { field, message }| {
+            let told = cut(&mask_digits(message));
+            let field = acquiring::field_of(field).to_owned();
+            error.field(field, format!("QIWI does not accept the value: {told}"))
+        }),
+    }
+}
+
+/// The start of a text of QIWI's, without line ends.
+fn cut(text: &str) -> String {
+    text.chars().filter(|of| !of.is_control()).take(120).collect()
+}
+
+fn payment_refusal(known: Option<&'static code::Code>) -> Error {
     let Some(code) = known else { return Error::new(&reason::UPSTREAM_DECLINED) };
     let error = Error::new(code.reason);
     if *code.reason == reason::RECIPIENT_INVALID {

@@ -70,7 +70,7 @@ impl pb::ListInvoicesRequest {
     /// for the call. It stands in the token instead, where it is known.
     fn list(&self, pages: &page::PageTokens) -> String {
         let bounds = self.bounds().unwrap_or_default();
-        Asking { wallet: None, pages }.list(&LIST, &format!("{bounds:?}"))
+        Asking { wallet: None, merchant: None, pages }.list(&LIST, &format!("{bounds:?}"))
     }
 
     fn continuation(&self, asking: &Asking<'_>) -> Result<Option<Continuation>, Error> {
@@ -115,7 +115,7 @@ impl Operation for pb::ListInvoicesRequest {
         // What `ask` has checked cannot fail here; if it did, the page would end the list.
         let size = page::size(self.page_size).unwrap_or(page::ROWS_MAX);
         let asked = self.rows().unwrap_or(page::ROWS_MAX);
-        let asking = Asking { wallet: seen.wallet, pages: seen.pages };
+        let asking = Asking { wallet: seen.wallet, merchant: None, pages: seen.pages };
         let given = self.continuation(&asking).ok().flatten();
         // QIWI does not say whether more follow: a page shorter than asked for is the last one.
         let may_follow = bills.len() >= asked;

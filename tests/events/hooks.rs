@@ -152,7 +152,7 @@ async fn a_hook_is_registered_again_when_it_vanishes_and_no_log_shows_its_addres
     let told = reaches(&channel, State::Registered).await;
     assert_eq!(told.webhook_id.as_deref(), Some(HOOK));
     assert!(told.state_change_time.is_some() && told.last_check_time.is_some());
-    let address = format!("{PUBLIC}/wallet/main/{PATH_SECRET}");
+    let address = format!("{PUBLIC}/notifications/wallet/main/{PATH_SECRET}");
     assert_eq!(notifier.address.lock().as_deref(), Some(&*address));
     assert_eq!(gateway.metric("qiwi_webhook_up", &[r#"credential="main""#]).await, 1);
     let tests = fake.seen().iter().filter(|seen| seen.path().ends_with("/test")).count();
@@ -254,7 +254,7 @@ async fn the_sandbox_takes_the_hook_and_sends_its_test() {
     let letters = outbox.as_array().unwrap();
     let sent: Vec<_> = letters.iter().filter(|letter| letter["about"] == "test").collect();
     assert_eq!(sent.len(), 1);
-    assert_eq!(sent[0]["url"], format!("{PUBLIC}/wallet/main/{PATH_SECRET}"));
+    assert_eq!(sent[0]["url"], format!("{PUBLIC}/notifications/wallet/main/{PATH_SECRET}"));
     gateway.stop().await;
     sandbox.shutdown().await;
 }

@@ -32,7 +32,7 @@ async fn events(gateway: &Gateway) -> Vec<Stored> {
 }
 
 async fn send(gateway: &Gateway, letter: &Letter) -> u16 {
-    post(gateway.notifications(), "/wallet/main", &[], &letter.body()).await.0
+    post(gateway.notifications(), "/notifications/wallet/main", &[], &letter.body()).await.0
 }
 
 #[tokio::test]
@@ -73,7 +73,8 @@ async fn what_is_forged_is_refused_and_counted_and_costs_no_question() {
     ];
     for (body, reason) in &forged {
         let before = gateway.metric("qiwi_notifications_refused_total", &[reason]).await;
-        let (status, _) = post(gateway.notifications(), "/wallet/main", &[], body).await;
+        let (status, _) =
+            post(gateway.notifications(), "/notifications/wallet/main", &[], body).await;
         assert_eq!(status, 403, "{reason}");
         let after = gateway.metric("qiwi_notifications_refused_total", &[reason]).await;
         assert_eq!(after, before + 1, "{reason}");
@@ -81,10 +82,58 @@ async fn what_is_forged_is_refused_and_counted_and_costs_no_question() {
     // A list of our own with an old signature under it.
     let comment = Letter { comment: "643|1|IN|79161112233|7".to_owned(), ..good.clone() };
     let swapped = body.replace("sum.currency,sum.amount,type,account,txnId", "comment");
-    assert_eq!(post(gateway.notifications(), "/wallet/main", &[], &swapped).await.0, 403);
+    assert_eq!(
+        post(gateway.notifications(), "/notifications/wallet/main", &[], &swapped).await.0,
+        403
+    );
     assert_eq!(send(&gateway, &comment).await, 200);
     assert_eq!(events(&gateway).await.len(), 1);
     assert_eq!(fake.count(), 0);
+}
+
+#[tokio::test]
+async fn a_message_that_says_something_else_the_second_time_is_not_believed() {
+    let fake = Fake::always(Answer::new(404, "")).await;
+    let gateway = listening(&fake, |_| {}).await;
+    let letter = Letter::incoming(1);
+    assert_eq!(send(&gateway, &letter).await, 200);
+    // The signature covers neither; whoever holds it could write them.
+    for other in [
+        Letter { comment: "for somebody else".to_owned(), ..letter.clone() },
+        Letter { status: "ERROR", ..letter.clone() },
+    ] {
+        assert_eq!(send(&gateway, &other).await, 200, "a repeat would not help");
+    }
+    let events = events(&gateway).await;
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].event.status, "SUCCESS");
+    assert_eq!(gateway.metric("qiwi_events_conflict_total", &[]).await, 2);
+    assert!(gateway.log().contains("a delivery came again with another content"));
+}
+
+#[tokio::test]
+async fn repeats_under_the_key_and_the_hook_before_are_good_for_a_while_and_make_one_event() {
+    let fake = Fake::always(Answer::new(404, "")).await;
+    let grace = Duration::from_secs(2);
+    let gateway = listening(&fake, |config| config.notifications.key_grace = grace).await;
+    let (hub, name) = (gateway.hub(), Arc::from("main"));
+    let other_key = "b3RoZXIga2V5IG9mIHNvbWVib2R5IGVsc2UgaGVyZSE=";
+    let other_hook = uuid::Uuid::now_v7();
+    let letter = Letter::incoming(1);
+    assert_eq!(send(&gateway, &letter).await, 200);
+    // The key changes, then the hook.
+    let hook = HOOK.parse().unwrap();
+    hub.hooks.learn(&*hub.log, &hub.cipher, &name, hook, other_key).await.unwrap();
+    assert_eq!(send(&gateway, &letter).await, 200, "the old key");
+    let new_key = Letter { key: other_key, ..Letter::incoming(1) };
+    assert_eq!(send(&gateway, &new_key).await, 200, "the new key");
+    hub.hooks.learn(&*hub.log, &hub.cipher, &name, other_hook, other_key).await.unwrap();
+    assert_eq!(send(&gateway, &letter).await, 200, "the old hook");
+    let new_hook = Letter { hook: other_hook.to_string(), ..new_key.clone() };
+    assert_eq!(send(&gateway, &new_hook).await, 200, "the new hook");
+    // What was in flight under the old ones comes for the first time.
+    assert_eq!(send(&gateway, &Letter::incoming(2)).await, 200);
+    assert_eq!(events(&gateway).await.len(), 2);
 }
 
 #[tokio::test]
@@ -111,17 +160,30 @@ async fn addresses_sources_sizes_and_methods_are_checked_first() {
     let to = gateway.notifications();
     let body = Letter::incoming(1).body();
     let from = |address: &'static str| [("x-forwarded-for", address)];
-    assert_eq!(post(to, "/wallet/main", &[], &body).await.0, 403);
-    assert_eq!(post(to, "/wallet/main", &from("198.51.100.1"), &body).await.0, 403);
+    assert_eq!(post(to, "/notifications/wallet/main", &[], &body).await.0, 403);
+    assert_eq!(post(to, "/notifications/wallet/main", &from("198.51.100.1"), &body).await.0, 403);
     // What a client writes itself stands left of what our proxy adds.
-    assert_eq!(post(to, "/wallet/main", &from("192.0.2.9, 198.51.100.1"), &body).await.0, 403);
-    assert_eq!(post(to, "/wallet/main", &from("10.0.0.1, 192.0.2.9"), &body).await.0, 200);
-    for path in ["/wallet/other", "/bill/main", "/wallet/main/guess", "/", "/wallet"] {
+    assert_eq!(
+        post(to, "/notifications/wallet/main", &from("192.0.2.9, 198.51.100.1"), &body).await.0,
+        403
+    );
+    assert_eq!(
+        post(to, "/notifications/wallet/main", &from("10.0.0.1, 192.0.2.9"), &body).await.0,
+        200
+    );
+    for path in [
+        "/notifications/wallet/other",
+        "/notifications/p2p/main",
+        "/notifications/wallet/main/guess",
+        "/",
+        "/wallet/main",
+        "/notifications/wallet",
+    ] {
         assert_eq!(post(to, path, &from("192.0.2.9"), &body).await.0, 404, "{path}");
     }
     let large = "x".repeat(70_000);
-    assert_eq!(post(to, "/wallet/main", &from("192.0.2.9"), &large).await.0, 413);
-    let (status, _) = http_get(to, "/wallet/main").await;
+    assert_eq!(post(to, "/notifications/wallet/main", &from("192.0.2.9"), &large).await.0, 413);
+    let (status, _) = http_get(to, "/notifications/wallet/main").await;
     assert_eq!(status, 405);
     assert_eq!(events(&gateway).await.len(), 1);
 }
@@ -137,9 +199,9 @@ async fn a_secret_address_is_needed_where_there_is_one() {
     .await;
     let to = gateway.notifications();
     let body = Letter::incoming(1).body();
-    assert_eq!(post(to, "/wallet/main", &[], &body).await.0, 404);
-    assert_eq!(post(to, "/wallet/main/s3cret-of-the-patH", &[], &body).await.0, 404);
-    assert_eq!(post(to, "/wallet/main/s3cret-of-the-path", &[], &body).await.0, 200);
+    assert_eq!(post(to, "/notifications/wallet/main", &[], &body).await.0, 404);
+    assert_eq!(post(to, "/notifications/wallet/main/s3cret-of-the-patH", &[], &body).await.0, 404);
+    assert_eq!(post(to, "/notifications/wallet/main/s3cret-of-the-path", &[], &body).await.0, 200);
     assert!(!gateway.log().contains("s3cret"));
 }
 
@@ -156,11 +218,11 @@ async fn a_paid_bill_is_stored_and_answered_as_qiwi_wants() {
     let hash: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     let header = [("x-api-signature-sha256", hash.as_str())];
     let to = gateway.notifications();
-    let (status, answer) = post(to, "/bill/shop", &header, body).await;
+    let (status, answer) = post(to, "/notifications/p2p/shop", &header, body).await;
     assert_eq!((status, answer.as_str()), (200, r#"{"error":"0"}"#));
     let wrong = [("x-api-signature-sha256", "00")];
-    assert_eq!(post(to, "/bill/shop", &wrong, body).await.0, 403);
-    assert_eq!(post(to, "/bill/shop", &[], body).await.0, 403);
+    assert_eq!(post(to, "/notifications/p2p/shop", &wrong, body).await.0, 403);
+    assert_eq!(post(to, "/notifications/p2p/shop", &[], body).await.0, 403);
     let events = events(&gateway).await;
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].event.status, "PAID");
@@ -178,7 +240,7 @@ async fn a_thousand_at_once_are_all_answered_and_one_event() {
     let posts = (0..1000).map(|_| {
         let message = uuid::Uuid::now_v7().to_string();
         let body = Letter { message, ..letter.clone() }.body();
-        async move { post(to, "/wallet/main", &[], &body).await.0 }
+        async move { post(to, "/notifications/wallet/main", &[], &body).await.0 }
     });
     let answers =
         futures_util::stream::StreamExt::buffer_unordered(futures_util::stream::iter(posts), 200);

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use qiwi_gateway::config::{BaseUrl, Config, CredentialConfig, Poll, Variable};
 use qiwi_gateway::credentials::{Kind, Wallet};
+use qiwi_gateway::events::EventLog;
+use qiwi_gateway::ledger::LedgerKey;
 use qiwi_gateway::operations;
 use qiwi_gateway::server::{Server, StartError};
+use qiwi_gateway::state::MemoryLedger;
+use qiwi_gateway::state::open::Opened;
 use qiwi_gateway::telemetry::{self, LogOutput, MemoryLog, Telemetry, TelemetrySettings};
 use tonic::transport::{Channel, Endpoint};
 
@@ -37,6 +42,14 @@ pub fn opening(rpc: &str) -> &'static [(&'static str, &'static str)] {
         Some("pay") => SHOP,
         _ => MAIN,
     }
+}
+
+/// The key of gateways that share a log.
+pub const SHARED_KEY: [u8; 32] = [42; 32];
+
+/// QIWI PAY's one address behind this one.
+fn direct(url: &str) -> BaseUrl {
+    BaseUrl::parse(&format!("{url}/merchant/direct")).expect("a base URL")
 }
 
 /// A gateway about to be started.
@@ -77,6 +90,7 @@ impl Setup {
         config.upstream.edge_url = base.clone();
         config.upstream.site_url = base.clone();
         config.upstream.bill_url = base;
+        config.upstream.direct_url = direct(url);
         // Off by default; what that means is tested beside the methods.
         config.upstream.legacy_operations = true;
         // Asks QIWI about every event; tests about that turn it on.
@@ -111,6 +125,7 @@ impl Setup {
         self.config.upstream.edge_url = base.clone();
         self.config.upstream.site_url = base.clone();
         self.config.upstream.bill_url = base;
+        self.config.upstream.direct_url = direct(url);
         self
     }
 
@@ -157,6 +172,15 @@ impl Setup {
 
     /// Starts it, or says why not.
     pub async fn try_start(self) -> Result<Gateway, StartError> {
+        self.run(None).await
+    }
+
+    /// Starts it over this log, which others may share, with a ledger in memory.
+    pub async fn start_over(self, log: Arc<dyn EventLog>) -> Gateway {
+        self.run(Some(log)).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    async fn run(self, log_of_events: Option<Arc<dyn EventLog>>) -> Result<Gateway, StartError> {
         let Self { config, env, telemetry } = self;
         let log = MemoryLog::default();
         let settings =
@@ -165,7 +189,16 @@ impl Setup {
         // Of this thread only, so that every test under `cargo test` has its own; the tests run on
         // one thread each.
         let installed = telemetry.install_local();
-        let server = Server::start(config, &telemetry, |name| env.get(name).cloned()).await?;
+        let env = |name: &str| env.get(name).cloned();
+        let server = match log_of_events {
+            None => Server::start(config, &telemetry, env).await?,
+            Some(log) => {
+                // The same key for all who share it: what one seals the others open.
+                let (store, key) = (Arc::new(MemoryLedger::new()), LedgerKey::new(&SHARED_KEY));
+                let opening = async { Ok(Opened { store, key, log }) };
+                Server::start_with(config, &telemetry, env, opening).await?
+            }
+        };
         Ok(Gateway {
             address: server.grpc_address(),
             admin: server.admin_address(),

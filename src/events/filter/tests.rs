@@ -107,7 +107,7 @@ fn what_the_contract_does_not_allow_is_refused_by_name() {
     let cases = [
         ("filter.wallets", pb::EventFilter { wallets: text("7999"), ..Default::default() }),
         ("filter.kinds", pb::EventFilter { kinds: vec![0], ..Default::default() }),
-        ("filter.kinds", pb::EventFilter { kinds: vec![7], ..Default::default() }),
+        ("filter.kinds", pb::EventFilter { kinds: vec![9], ..Default::default() }),
         ("filter.kinds", pb::EventFilter { kinds: vec![1, 999], ..Default::default() }),
         (
             "filter.transaction_types",

@@ -314,6 +314,7 @@ async fn tell(
         error: found.as_ref().and_then(|of| of.error.clone()),
         client_transaction_id: found.as_ref().and_then(|of| of.client_transaction_id.clone()),
         causes: causes.iter().map(|cause| (*cause).into()).collect(),
+        acquiring: None,
     });
     let time = found.and_then(|of| of.transaction_time);
     let event = wire::sealed(&hub.cipher, event, origin, time, payload)?;

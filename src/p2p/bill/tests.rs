@@ -101,7 +101,7 @@ fn what_is_not_given_is_not_sent() {
 fn the_same_request_is_the_same_bytes() {
     let bytes = |request: pb::CreateBillRequest| {
         let pages = crate::operation::testing::pages();
-        let call = request.ask(&Asking { wallet: None, pages }).unwrap();
+        let call = request.ask(&Asking { wallet: None, merchant: None, pages }).unwrap();
         call.body().unwrap().0.clone()
     };
     let first = bytes(create());

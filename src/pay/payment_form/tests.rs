@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;
+use crate::credentials::SigningKey;
 use crate::pb::r#type::v1::Money;
 
 const PAGE: &str = "https://pay.qiwi.com/paypage/initial";

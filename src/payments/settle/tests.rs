@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::Config;
 use crate::error::Sent;
-use crate::ledger::{Amount, Key};
+use crate::ledger::{Amount, Key, OperationKind};
 use crate::pb::r#type::v1::PaymentError;
 
 const SENT: i64 = 1_700_000_000_000;
@@ -27,11 +27,11 @@ fn uncertain() -> Record {
 }
 
 fn absent() -> Look {
-    Look::Absent { complete: true }
+    Look::absent(true)
 }
 
 fn found(status: pb::TransactionStatus, raw: &str) -> Look {
-    Look::Found(Box::new(pb::Transaction {
+    Look::Found(Box::new(Finding::from(&pb::Transaction {
         transaction_id: "11".into(),
         status: status.into(),
         status_raw: raw.into(),
@@ -41,7 +41,7 @@ fn found(status: pb::TransactionStatus, raw: &str) -> Look {
             ..Default::default()
         }),
         ..Default::default()
-    }))
+    })))
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn incomplete_looks_and_foreign_payments_say_nothing() {
     let settings = settings();
     let mut record = uncertain();
     for at in 1..1000 {
-        let look = if at % 2 == 0 { Look::Differs } else { Look::Absent { complete: false } };
+        let look = if at % 2 == 0 { Look::Differs } else { Look::absent(false) };
         apply(&mut record, &look, &settings, SENT + at * MINUTE);
     }
     assert_eq!((record.state, record.settle.scans), (State::Uncertain, 0));
@@ -100,7 +100,7 @@ fn an_answer_of_qiwi_shortens_the_search_and_a_duplicate_ends_it_as_refused() {
         assert_eq!(record.state, State::Uncertain);
         apply(&mut record, &absent(), &settings, SENT + 61_000);
         assert_eq!(record.state, end, "{}", reason.name);
-        let told = super::super::show::answer(&record).map(|_| ());
+        let told = super::super::show::taken(&record);
         assert_eq!(told.map_err(|error| error.reason().name), Err(reason.name));
     }
 }

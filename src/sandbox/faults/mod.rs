@@ -40,7 +40,8 @@ pub(super) struct Fault {
     /// Add a `Retry-After` header with this many seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) retry_after: Option<u64>,
-    /// Whether the request is carried out although `status` or `redirect` replaces its answer.
+    /// Whether the request is carried out although `status`, `redirect` or `error_code` replaces its
+    /// answer.
     pub(super) process: bool,
     /// Close the connection.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,9 +71,17 @@ pub(super) struct Fault {
     /// Refuse the payment with this code of QIWI's table, and do not carry it out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) payment_code: Option<u16>,
+    /// Answer a card operation with this code of QIWI PAY's table. It is carried out only with
+    /// `process`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error_code: Option<u32>,
+    /// Let the issuer decline a card operation with this code of QIWI PAY's table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) decline_code: Option<u32>,
     /// Carry the payment out but leave `transaction` out of its answer.
     pub(super) no_transaction: bool,
-    /// Let the history show the payment only so much later. The money is gone at once.
+    /// Let the history show the payment, or the status query of cards the operation, only so much
+    /// later. The money is gone at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) late_history_ms: Option<u64>,
     /// Let the payment reach its final status after this time in place of the configured one.
@@ -89,6 +98,10 @@ pub(super) struct Fault {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct PaymentFault {
     pub(super) refusal: Option<u16>,
+    pub(super) error_code: Option<u32>,
+    pub(super) decline_code: Option<u32>,
+    /// Whether it is carried out although `error_code` is answered.
+    pub(super) process: bool,
     pub(super) no_transaction: bool,
     pub(super) late_history: Duration,
     pub(super) settle_after: Option<Duration>,
@@ -149,6 +162,9 @@ impl Fault {
     fn for_payment(&self) -> PaymentFault {
         PaymentFault {
             refusal: self.payment_code,
+            error_code: self.error_code,
+            decline_code: self.decline_code,
+            process: self.process,
             no_transaction: self.no_transaction,
             late_history: Duration::from_millis(self.late_history_ms.unwrap_or(0)),
             settle_after: self.settle_ms.map(Duration::from_millis),
@@ -176,6 +192,8 @@ impl Fault {
         self.empty |= other.empty;
         self.redirect = self.redirect.take().or(other.redirect);
         self.payment_code = self.payment_code.or(other.payment_code);
+        self.error_code = self.error_code.or(other.error_code);
+        self.decline_code = self.decline_code.or(other.decline_code);
         self.no_transaction |= other.no_transaction;
         self.late_history_ms = self.late_history_ms.or(other.late_history_ms);
         self.settle_ms = self.settle_ms.or(other.settle_ms);

@@ -5,6 +5,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::{Fault, HEADER, Mischief};
+use crate::sandbox::acquiring;
 use crate::sandbox::auth;
 use crate::sandbox::notice::Notice;
 
@@ -39,10 +40,13 @@ struct Match {
     /// A part of the body's text, such as a payment's id with its quotes.
     #[serde(skip_serializing_if = "Option::is_none")]
     body_contains: Option<String>,
+    /// The operation of QIWI PAY, `opcode` of its body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opcode: Option<u64>,
     /// Never shown again.
     #[serde(skip_serializing)]
     token: Option<String>,
-    /// What a notification is about: `wallet`, `test` or `bill`.
+    /// What a notification is about: `wallet`, `test`, `bill` or `pay`.
     #[serde(skip_serializing_if = "Option::is_none")]
     about: Option<String>,
 }
@@ -114,8 +118,12 @@ impl Rule {
         match (&self.fault, &self.notification) {
             (Some(fault), None) if self.on.about.is_none() => fault.check(),
             (Some(_), None) => Err("about is for notifications".to_owned()),
-            (None, Some(_)) if self.on.method.is_some() || self.on.token.is_some() => {
-                Err("a notification has neither method nor token".to_owned())
+            (None, Some(_))
+                if self.on.method.is_some()
+                    || self.on.token.is_some()
+                    || self.on.opcode.is_some() =>
+            {
+                Err("a notification has neither method nor token nor opcode".to_owned())
             }
             (None, Some(mischief)) => mischief.check(),
             _ => Err("a rule has a fault or a notification".to_owned()),
@@ -153,7 +161,21 @@ impl Match {
         let part = self.body_contains.as_deref().filter(|part| !part.is_empty());
         method.is_none_or(|method| request.method.as_str().eq_ignore_ascii_case(method))
             && prefix.is_none_or(|prefix| request.uri.path().starts_with(prefix))
+            && self.opcode.is_none_or(|opcode| opcode_of(request, body) == Some(opcode))
             && token.is_none_or(|token| auth::bearer(&request.headers) == Some(token))
             && part.is_none_or(|part| body.windows(part.len()).any(|text| text == part.as_bytes()))
     }
+}
+
+/// The operation that a request of QIWI PAY asks for; some clients send its number as text.
+fn opcode_of(request: &Parts, body: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Operation {
+        opcode: serde_json::Value,
+    }
+    if request.uri.path() != acquiring::DIRECT {
+        return None;
+    }
+    let opcode = serde_json::from_slice::<Operation>(body).ok()?.opcode;
+    opcode.as_u64().or_else(|| opcode.as_str()?.parse().ok())
 }

@@ -1,6 +1,13 @@
 //! The sandbox from the outside, over loopback, with an ordinary HTTP client.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod acquiring;
+mod acquiring_callbacks;
+mod acquiring_errors;
+mod acquiring_faults;
+mod acquiring_form;
+mod acquiring_test_mode;
+mod acquiring_tls;
 mod areas;
 mod bills;
 mod errors;
@@ -8,6 +15,7 @@ mod faults;
 mod history;
 mod limit;
 mod master;
+mod merchant;
 mod mischief;
 mod money;
 mod money_faults;

@@ -138,7 +138,7 @@ mod tests {
     }
 
     fn line(request: &pb::DownloadReceiptRequest) -> Result<String, Error> {
-        let call = request.ask(&Asking { wallet: None, pages: pages() })?;
+        let call = request.ask(&Asking { wallet: None, merchant: None, pages: pages() })?;
         Ok(rendered(&DOWNLOAD, &call).line)
     }
 

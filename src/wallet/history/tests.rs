@@ -29,7 +29,7 @@ fn the_tenth_of_may() -> pb::ListTransactionsRequest {
 
 fn token(request: &pb::ListTransactionsRequest, next: &[&str]) -> String {
     let wallet = crate::operation::testing::wallet();
-    let asking = Asking { wallet: Some(&wallet), pages: pages() };
+    let asking = Asking { wallet: Some(&wallet), merchant: None, pages: pages() };
     pages().seal(next, &asking.list(&LIST, &request.filters().name())).unwrap()
 }
 
@@ -112,7 +112,8 @@ fn a_token_is_good_for_the_same_filters_only() {
     assert_eq!(all.filters().name(), pb::ListTransactionsRequest::default().filters().name());
     let other = Wallet::parse("79990000002").unwrap();
     let request = pb::ListTransactionsRequest { page_token, ..filtered };
-    let error = request.ask(&Asking { wallet: Some(&other), pages: pages() }).unwrap_err();
+    let error =
+        request.ask(&Asking { wallet: Some(&other), merchant: None, pages: pages() }).unwrap_err();
     assert_eq!(error.reason().name, "PAGE_TOKEN_INVALID");
 }
 

@@ -75,6 +75,8 @@ impl pb::PayInvoiceRequest {
 impl Payment for pb::PayInvoiceRequest {
     const POLICY: &'static Policy = &PAY;
     const KIND: OperationKind = OperationKind::Invoice;
+    type Payer = Wallet;
+    type Shown = pb::Payment;
     type Response = pb::PayInvoiceResponse;
 
     fn wallet(&self) -> &str {
@@ -90,11 +92,12 @@ impl Payment for pb::PayInvoiceRequest {
             content: Content::new(&PAY)
                 .part("invoice", &self.invoice_id)
                 .part("currency", &currency),
+            parent: None,
         })
     }
 
     /// Always: an invoice that is not open any more must not be paid again.
-    fn preparation(&self, _: Option<&str>) -> Option<Preparation> {
+    fn preparation(&self, _: &Wallet, _: Option<&str>) -> Option<Preparation> {
         let id = self.invoice_id.clone();
         // What QIWI writes as a number in its list is the same as its name.
         let currency = currency_code(&self.currency_code);
@@ -103,6 +106,7 @@ impl Payment for pb::PayInvoiceRequest {
             // The list goes on from this one, and includes it.
             call: Call::new().query("rows", "1").query("next_id", &id),
             read: Box::new(move |body| open(body, &id, &currency)),
+            then: None,
         })
     }
 
@@ -124,7 +128,7 @@ impl Payment for pb::PayInvoiceRequest {
             PAYING => false,
             _ => return None,
         };
-        Some(Taken { transaction_id: None, status: invoice_status.into_string(), done })
+        Some(Taken { status: invoice_status.into_string(), done, ..Taken::default() })
     }
 
     fn reattempt(&self) -> bool {
@@ -155,7 +159,7 @@ fn open(body: &[u8], id: &str, currency: &str) -> Result<Found, Error> {
             .map(Text::into_string)
             .filter(|id| is_provider_id(id)),
         amount: Some(Amount { currency: currency_code, units, nanos }),
-        fields: Vec::new(),
+        ..Found::default()
     })
 }
 
@@ -253,10 +257,12 @@ mod tests {
 
     #[test]
     fn only_two_words_mean_that_qiwi_took_it() {
-        let taken = |body: &str| pb::PayInvoiceRequest::taken(body.as_bytes(), INVOICE);
-        let of = |status: &str, done| {
-            Some(Taken { transaction_id: None, status: status.to_owned(), done })
+        let taken = |body: &str| {
+            let taken = pb::PayInvoiceRequest::taken(body.as_bytes(), INVOICE)?;
+            assert!(taken.transaction_id.is_none() && !taken.declined);
+            Some((taken.status, taken.done))
         };
+        let of = |status: &str, done| Some((status.to_owned(), done));
         assert_eq!(taken(&fixture("invoice/paid")), of("PAID_STATUS", true));
         assert_eq!(taken(r#"{"invoice_status":"PAYING_STATUS"}"#), of("PAYING_STATUS", false));
         for other in [

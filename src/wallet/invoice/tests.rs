@@ -167,7 +167,9 @@ fn a_token_is_good_for_the_same_wallet_and_bounds_only() {
     let page = map(&request, r#"{"bills":[{"id":5}]}"#).response;
     let request = pb::ListInvoicesRequest { page_token: page.next_page_token, ..request };
     let by = |wallet: Option<&Wallet>| {
-        request.ask(&Asking { wallet, pages: pages() }).map_err(|error| error.reason().name)
+        request
+            .ask(&Asking { wallet, merchant: None, pages: pages() })
+            .map_err(|error| error.reason().name)
     };
     assert!(by(Some(&crate::operation::testing::wallet())).is_ok());
     // The call does not need the wallet, so it need not be known to every replica.

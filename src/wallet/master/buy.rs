@@ -81,6 +81,8 @@ impl pb::BuyPackageRequest {
 impl Payment for pb::BuyPackageRequest {
     const POLICY: &'static Policy = &BUY_PACKAGE;
     const KIND: OperationKind = OperationKind::Payment;
+    type Payer = Wallet;
+    type Shown = pb::Payment;
     type Response = pb::BuyPackageResponse;
 
     fn wallet(&self) -> &str {
@@ -127,6 +129,8 @@ impl pb::BuyCardRequest {
 impl Payment for pb::BuyCardRequest {
     const POLICY: &'static Policy = &BUY_CARD;
     const KIND: OperationKind = OperationKind::Payment;
+    type Payer = Wallet;
+    type Shown = pb::Payment;
     type Response = pb::BuyCardResponse;
 
     fn wallet(&self) -> &str {

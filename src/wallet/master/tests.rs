@@ -191,7 +191,7 @@ fn statement() -> pb::DownloadCardStatementRequest {
 }
 
 fn line(request: &pb::DownloadCardStatementRequest) -> Result<String, Error> {
-    let call = request.ask(&Asking { wallet: Some(&wallet()), pages: pages() })?;
+    let call = request.ask(&Asking { wallet: Some(&wallet()), merchant: None, pages: pages() })?;
     Ok(rendered(&STATEMENT, &call).line)
 }
 

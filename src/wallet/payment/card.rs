@@ -83,6 +83,7 @@ impl Destination for pb::CardDestination {
             policy: &RESOLVE,
             call: card_question(&digits(&self.card_number)),
             read: Box::new(resolved),
+            then: None,
         })
     }
 }

@@ -55,6 +55,8 @@ impl pb::CreatePaymentRequest {
 impl Payment for pb::CreatePaymentRequest {
     const POLICY: &'static Policy = &CREATE;
     const KIND: OperationKind = OperationKind::Payment;
+    type Payer = Wallet;
+    type Shown = pb::Payment;
     type Response = pb::CreatePaymentResponse;
 
     fn wallet(&self) -> &str {
@@ -65,7 +67,7 @@ impl Payment for pb::CreatePaymentRequest {
         self.terms(wallet)?.order(&CREATE, &self.payment_id)
     }
 
-    fn preparation(&self, provider: Option<&str>) -> Option<Preparation> {
+    fn preparation(&self, _: &Wallet, provider: Option<&str>) -> Option<Preparation> {
         self.destination()?.preparation(provider)
     }
 

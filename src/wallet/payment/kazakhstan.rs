@@ -106,6 +106,7 @@ impl Destination for pb::KazakhstanCardDestination {
             policy: &PREPARE,
             call: Call::new().json(&question),
             read: Box::new(prepared),
+            then: None,
         })
     }
 }

@@ -43,6 +43,7 @@ impl Destination for pb::PhoneDestination {
             policy: &MOBILE,
             call: Call::new().query("phoneNumber", &number),
             read: Box::new(operator),
+            then: None,
         })
     }
 

@@ -98,6 +98,7 @@ impl<'a> Terms<'a> {
             provider: provider.map(str::to_owned),
             amount: Some(self.ledger_amount()),
             content,
+            parent: None,
         })
     }
 
@@ -214,7 +215,7 @@ pub(crate) fn taken(body: &[u8], id: &str) -> Option<Taken> {
     (ours && numbered && state.code.as_str() == ACCEPTED).then(|| Taken {
         transaction_id: Some(transaction.into_string()),
         status: ACCEPTED.to_owned(),
-        done: false,
+        ..Taken::default()
     })
 }
 
@@ -229,7 +230,7 @@ mod tests {
         let of = |transaction: &str| Taken {
             transaction_id: Some(transaction.to_owned()),
             status: "Accepted".to_owned(),
-            done: false,
+            ..Taken::default()
         };
         let body = fixture("payment/info");
         assert_eq!(taken(body.as_bytes(), "150217833198900"), Some(of("11155897070")));

@@ -47,13 +47,16 @@ pub(crate) fn document(name: &str) -> Value {
     serde_json::from_str(&fixture(name)).unwrap()
 }
 
-fn order<P: Payment>(request: &P) -> Result<Order, Error> {
+fn order<P: Payment<Payer = Wallet>>(request: &P) -> Result<Order, Error> {
     request.order(&wallet())
 }
 
 /// What leaves, once the preparation has brought `found`.
 #[track_caller]
-pub(crate) fn sent_with<P: Payment>(request: &P, found: &Found) -> (Request, Sending) {
+pub(crate) fn sent_with<P: Payment<Payer = Wallet>>(
+    request: &P,
+    found: &Found,
+) -> (Request, Sending) {
     let order = order(request).expect("a good request");
     let sending = request.sending(&wallet(), &order, found).expect("it can be sent");
     let target = sending.call.target(sending.route, Some(&wallet())).unwrap();
@@ -65,22 +68,25 @@ pub(crate) fn sent_with<P: Payment>(request: &P, found: &Found) -> (Request, Sen
 
 /// What leaves for a request that needs no preparation.
 #[track_caller]
-pub(crate) fn sent<P: Payment>(request: &P) -> Request {
+pub(crate) fn sent<P: Payment<Payer = Wallet>>(request: &P) -> Request {
     assert!(asked(request, order(request).unwrap().provider.as_deref()).is_none());
     sent_with(request, &Found::default()).0
 }
 
 /// The question before a payment, when this provider is known.
 #[track_caller]
-pub(crate) fn asked<P: Payment>(request: &P, provider: Option<&str>) -> Option<Request> {
-    let preparation = request.preparation(provider)?;
+pub(crate) fn asked<P: Payment<Payer = Wallet>>(
+    request: &P,
+    provider: Option<&str>,
+) -> Option<Request> {
+    let preparation = request.preparation(&wallet(), provider)?;
     Some(rendered(preparation.policy, &preparation.call))
 }
 
 /// What an answer to that question brings, or why nothing.
 #[track_caller]
-pub(crate) fn found<P: Payment>(request: &P, json: &str) -> Result<Found, Error> {
-    let preparation = request.preparation(None).expect("a question");
+pub(crate) fn found<P: Payment<Payer = Wallet>>(request: &P, json: &str) -> Result<Found, Error> {
+    let preparation = request.preparation(&wallet(), None).expect("a question");
     (preparation.read)(json.as_bytes())
 }
 
@@ -94,7 +100,10 @@ pub(crate) fn told(error: &Error) -> (&'static str, Vec<String>) {
 
 /// Why an answer brings nothing.
 #[track_caller]
-pub(crate) fn unusable<P: Payment>(request: &P, json: &str) -> (&'static str, Vec<String>) {
+pub(crate) fn unusable<P: Payment<Payer = Wallet>>(
+    request: &P,
+    json: &str,
+) -> (&'static str, Vec<String>) {
     let Err(error) = found(request, json) else { panic!("{json} is of use") };
     assert!(error.log_detail().is_none_or(|detail| !detail.contains("4000")), "{json}");
     told(&error)
@@ -102,7 +111,7 @@ pub(crate) fn unusable<P: Payment>(request: &P, json: &str) -> (&'static str, Ve
 
 /// Why a request is refused at once.
 #[track_caller]
-pub(crate) fn refused<P: Payment>(request: &P) -> (&'static str, Vec<String>) {
+pub(crate) fn refused<P: Payment<Payer = Wallet>>(request: &P) -> (&'static str, Vec<String>) {
     let error = order(request).expect_err("the request breaks a rule");
     assert!(!format!("{error:?} {error}").contains("4000"), "no error repeats a card number");
     let sending = request.sending(&wallet(), &empty(), &Found::default());
@@ -116,17 +125,18 @@ fn empty() -> Order {
         provider: None,
         amount: None,
         content: crate::order::Content::new(&crate::policy::Policy::BASE),
+        parent: None,
     }
 }
 
 /// Everything that makes two requests the same.
 #[track_caller]
-pub(crate) fn content<P: Payment>(request: &P) -> Vec<u8> {
+pub(crate) fn content<P: Payment<Payer = Wallet>>(request: &P) -> Vec<u8> {
     content_of(request, &wallet())
 }
 
 /// As [`content`], paid by this wallet.
 #[track_caller]
-pub(crate) fn content_of<P: Payment>(request: &P, payer: &Wallet) -> Vec<u8> {
+pub(crate) fn content_of<P: Payment<Payer = Wallet>>(request: &P, payer: &Wallet) -> Vec<u8> {
     request.order(payer).expect("a good request").content.as_bytes().to_vec()
 }

@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn answers_about_different_amounts_are_kept_apart() {
         let variant = |amount| {
-            let asking = Asking { wallet: None, pages: pages() };
+            let asking = Asking { wallet: None, merchant: None, pages: pages() };
             tariff(amount).ask(&asking).unwrap().variant().to_owned()
         };
         assert_eq!(variant(None), "");

@@ -342,16 +342,18 @@ fn pauses_grow_with_failures_up_to_the_usual_one() {
 
 #[test]
 fn an_address_is_the_same_however_it_is_written() {
-    let wanted = "https://pay.example/qiwi/wallet/main/s3";
-    for told in [wanted, "https://PAY.example:443/qiwi/wallet/main/s3", &format!("{wanted}/")] {
+    let wanted = "https://pay.example/qiwi/notifications/wallet/main/s3";
+    for told in
+        [wanted, "https://PAY.example:443/qiwi/notifications/wallet/main/s3", &format!("{wanted}/")]
+    {
         assert!(same_address(told, wanted), "{told}");
     }
     for told in [
         "",
-        "https://pay.example/qiwi/wallet/main",
-        "http://pay.example/qiwi/wallet/main/s3",
-        "https://pay.example/qiwi/wallet/main/S3",
-        "https://pay.example.evil/qiwi/wallet/main/s3",
+        "https://pay.example/qiwi/notifications/wallet/main",
+        "http://pay.example/qiwi/notifications/wallet/main/s3",
+        "https://pay.example/qiwi/notifications/wallet/main/S3",
+        "https://pay.example.evil/qiwi/notifications/wallet/main/s3",
     ] {
         assert!(!same_address(told, wanted), "{told}");
     }
