@@ -30,7 +30,7 @@ pub mod status;
 pub mod transaction;
 pub mod zlib;
 
-use crate::error::acquiring::reason_of;
+use crate::error::acquiring::error_of;
 use crate::error::{Error, Sent, reason};
 use crate::policy::{Area, Host, NotFound, Route, Verb};
 
@@ -78,13 +78,13 @@ impl Opcode {
 
 /// The refusal of a read. A disturbance that passes is worth another try, because nothing moved.
 fn refused(code: &str) -> Error {
-    let reason = code.parse().ok().and_then(reason_of);
-    let reason = match reason {
-        Some(reason) if *reason == reason::UPSTREAM_TECHNICAL => &reason::UPSTREAM_ERROR,
-        Some(reason) => reason,
-        None => &reason::UPSTREAM_REJECTED,
+    let error = code.parse().ok().and_then(error_of);
+    let error = error.unwrap_or_else(|| Error::new(&reason::UPSTREAM_REJECTED));
+    let error = match error.reason() {
+        reason if *reason == reason::UPSTREAM_TECHNICAL => error.means(&reason::UPSTREAM_ERROR),
+        _ => error,
     };
-    Error::new(reason).upstream_code(code.to_owned()).sent(Sent::Yes)
+    error.upstream_code(code.to_owned()).sent(Sent::Yes)
 }
 
 /// Where a block of the contract goes: the same block has other fields in other requests.

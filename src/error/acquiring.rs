@@ -3,6 +3,7 @@
 //! What a code means as data about a transaction is in [`crate::pay::transaction`]. The Russian text
 //! of the documents is newer than the English one and wins where they differ (8006, 8018, 8019).
 
+use super::Error;
 use super::reason::{self, Reason};
 
 /// What a call that is refused with a code answers; `None` for a code outside the documents.
@@ -32,6 +33,17 @@ pub fn reason_of(code: i32) -> Option<&'static Reason> {
         8152 | 8160..=8170 => &reason::TRANSACTION_DECLINED,
         8153 | 8171 => &reason::REATTEMPT_FORBIDDEN,
         _ => return None,
+    })
+}
+
+/// The error of a code; `None` for one outside the documents.
+pub fn error_of(code: i32) -> Option<Error> {
+    let reason = reason_of(code)?;
+    let error = Error::new(reason);
+    Some(match reason.name {
+        "TRANSACTION_NOT_FOUND" => error.resource("transaction", ""),
+        "MERCHANT_SITE_NOT_FOUND" => error.resource("merchant_site", ""),
+        _ => error,
     })
 }
 

@@ -11,7 +11,7 @@ use prost::Message as _;
 
 use super::memo::{Before, Memo};
 use super::settle::{Finding, Look};
-use super::{millis, now_ms, show, unavailable};
+use super::{now_ms, show, unavailable};
 use crate::call::{Context, Inbound};
 use crate::credentials::Merchant;
 use crate::edge::{Outbound, frame};
@@ -74,11 +74,8 @@ impl Gateway {
         let before = Memo::of(record).before.unwrap_or_default();
         let question = question(record, &before);
         let answer = self.aside(cx, route(&status::GET)?, &question, None).await?;
-        let repeat_from = record
-            .sent_ms
-            .unwrap_or(record.created_ms)
-            .saturating_add(millis(self.payments().settings.capture_repeat));
-        let sight = Sight { record, before: &before, may_repeat: now_ms() >= repeat_from };
+        let may_repeat = now_ms() >= self.payments().repeat_from(record);
+        let sight = Sight { record, before: &before, may_repeat };
         Ok(sight.of(&answer.transactions))
     }
 }

@@ -15,7 +15,7 @@ use crate::edge::{Outbound, frame};
 use crate::error::reason::Reason;
 use crate::error::{Error, Sent, reason};
 use crate::gateway::{Gateway, route};
-use crate::ledger::{Insert, Key, Lease, OperationKind, Record, Replace, State};
+use crate::ledger::{Insert, Key, Lease, Record, Replace, State};
 use crate::order::{Account, Found, Order, Payer as _, Payment, Preparation, Shown as _, Told};
 use crate::pb::wallet::v1 as pb;
 use crate::policy::Access;
@@ -119,7 +119,9 @@ impl Gateway {
             }
             let again = match record.state {
                 State::NotSent => true,
-                State::NotExecuted => wanted.request.0.reattempt() || is_permitted_again(&record),
+                State::NotExecuted => {
+                    wanted.request.0.reattempt() || payments.is_permitted_again(&record)
+                }
                 _ => false,
             };
             let record = if again && record.state == State::NotExecuted {
@@ -152,7 +154,7 @@ impl Gateway {
                 }
                 State::Uncertain => {
                     let record = self.doubtful(&wanted.cx, &wanted.account, record).await;
-                    if is_permitted_again(&record) {
+                    if payments.is_permitted_again(&record) {
                         found = Some(record);
                         continue;
                     }
@@ -537,12 +539,6 @@ pub(super) fn unsuitable() -> Error {
     Error::new(&reason::CREDENTIAL_KIND_UNSUITABLE)
         .field("x-qiwi-credential", "Name a credential of the sort the method is about.")
         .sent(Sent::No)
-}
-
-/// Whether a payment that was not executed is sent again when its caller repeats it, without being
-/// told to: QIWI PAY documents so for a capture that broke off.
-fn is_permitted_again(record: &Record) -> bool {
-    record.state == State::NotExecuted && record.key.kind == OperationKind::Capture
 }
 
 impl<P: Payment> Wanted<P> {
