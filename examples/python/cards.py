@@ -178,7 +178,8 @@ class Till:
             reply = self.call(self.acquiring.Authorize, pb.AuthorizeRequest(**fields))
         if reply.HasField("three_ds"):
             self.authenticate(name, reply, says)
-        elif reply.HasField("card_token"):
+            return self.settled(self.known(KINDS[command], order_id))
+        if reply.HasField("card_token"):
             self.steps.keep_token(name, reply.card_token.card_token)
         return self.settled(reply.operation)
 

@@ -55,7 +55,7 @@ QUICK = {
 }
 
 # What a gateway of a group does differently.
-SETTINGS = {"events": QUICK, "follower": QUICK}
+SETTINGS = {"events": QUICK, "follower": QUICK, "cards": QUICK}
 
 
 class Failed(Exception):
@@ -306,7 +306,7 @@ def main() -> None:
     if arguments.group:
         unknown = set(arguments.group) - set(groups)
         if unknown:
-            parser.error(f"no such group: {', '.join(sorted(unknown))}; there are {', '.join(groups)}")
+            parser.error(f"no group {', '.join(sorted(unknown))} among {', '.join(groups)}")
         groups, decoders = {name: groups[name] for name in arguments.group}, []
 
     minutes = float(os.environ.get("STORIES_MINUTES", "0"))
