@@ -23,6 +23,9 @@ mod catalogue;
 /// What callers are told: the page for them, and the configuration of retries.
 mod callers;
 
+/// Types, statuses and codes of card payments, and the page about them.
+mod cards;
+
 /// QIWI's own examples through the whole gateway.
 mod documents;
 

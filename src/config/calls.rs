@@ -108,7 +108,8 @@ section! {
         /// certificate ends the handshake, so that nothing was sent; with 1.3 it is found out after it,
         /// and is not always told apart from a connection that broke.
         merchant_tls13: bool = false;
-        /// Whether the old provider-detection operations are offered.
+        /// Whether operations are offered that QIWI has withdrawn: the detection of providers of old, and
+        /// the recurring and mobile ones of QIWI PAY.
         legacy_operations: bool = false;
     }
 }

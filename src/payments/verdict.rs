@@ -48,9 +48,13 @@ impl Verdict {
     }
 }
 
-/// QIWI looked at the token and no further.
-static NO_RIGHT: &[&Reason] =
-    &[&reason::TOKEN_REJECTED, &reason::TOKEN_SCOPE_INSUFFICIENT, &reason::CERTIFICATE_REJECTED];
+/// QIWI looked at the token and no further, or at the number of test operations of the day.
+static NO_RIGHT: &[&Reason] = &[
+    &reason::TOKEN_REJECTED,
+    &reason::TOKEN_SCOPE_INSUFFICIENT,
+    &reason::CERTIFICATE_REJECTED,
+    &reason::TEST_QUOTA_EXCEEDED,
+];
 
 /// Reasons that say that nothing was executed.
 static DEFINITE: &[&Reason] = &[
@@ -86,7 +90,6 @@ static DEFINITE: &[&Reason] = &[
     &reason::CURRENCY_NOT_ALLOWED,
     &reason::CURRENCY_MISMATCH,
     &reason::ORDER_ALREADY_PAID,
-    &reason::TEST_QUOTA_EXCEEDED,
     &reason::TRANSACTION_DECLINED,
     &reason::REATTEMPT_FORBIDDEN,
     // 405, 406 and 415 come before anybody reads the body.
@@ -155,6 +158,13 @@ mod tests {
         assert_eq!(name(Error::new(&reason::UPSTREAM_MALFORMED).sent(Sent::Yes)), "unclear");
         // An error that says nothing about sending is doubt as well.
         assert_eq!(name(Error::new(&reason::GATEWAY_PANIC)), "unclear");
+    }
+
+    #[test]
+    fn the_days_limit_of_the_test_mode_binds_no_id() {
+        let error = refusal(&crate::pay::DIRECT, 200, br#"{"error_code":8069}"#, None);
+        assert!(error.delay().is_some(), "the same request may succeed tomorrow");
+        assert_eq!(name(error), "not sent");
     }
 
     #[test]

@@ -88,14 +88,17 @@ async fn a_damaged_log_refuses_all_and_one_begun_anew_is_refilled_with_the_same_
     let whole = fs::read(folder.join(DATABASE)).unwrap();
     let half = whole.len() / 2;
     let mut zeroed = whole.clone();
-    zeroed[half..].fill(0);
+    // Not only the half that may be free.
+    zeroed[4096..].fill(0);
     let mut noise = whole.clone();
     for (at, byte) in noise.iter_mut().enumerate().skip(64) {
         *byte ^= u8::try_from(at % 7).unwrap();
     }
-    for (what, database) in
-        [("half of it", whole[..half].to_vec()), ("a zeroed tail", zeroed), ("noise", noise)]
-    {
+    for (what, database) in [
+        ("half of it", whole[..half].to_vec()),
+        ("zeroes behind the header", zeroed),
+        ("noise", noise),
+    ] {
         fs::write(folder.join(DATABASE), database).unwrap();
         let gateway = gateway(&fake, &folder).await;
         let begun = Instant::now();
