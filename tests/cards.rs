@@ -40,10 +40,12 @@ fn values(name: &str) -> Vec<(String, String)> {
     values
 }
 
-/// A comment as a sentence of a table: `Means that it failed.` becomes `It failed.`
+/// A comment as a sentence of a table: `Means that it failed (1).` becomes `It failed.`, for the
+/// number has a column of its own.
 fn sentence(comment: &str) -> String {
     let rest = comment.strip_prefix("Means ").unwrap_or(comment);
     let rest = rest.strip_prefix("that ").unwrap_or(rest);
+    let rest = (0..10).fold(rest.to_owned(), |rest, of| rest.replace(&format!(" ({of})"), ""));
     let mut letters = rest.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
@@ -67,7 +69,6 @@ fn read<T: Default + PartialEq>(one: impl Fn(&str) -> T) -> Vec<(String, T)> {
     all.map(|raw| (raw.clone(), one(&raw))).filter(|(_, of)| *of != T::default()).collect()
 }
 
-/// `TransactionStatus.CAPTURED` without what all values begin with.
 fn code(name: &str) -> String {
     format!("`{name}`")
 }
@@ -75,6 +76,24 @@ fn code(name: &str) -> String {
 fn list(items: impl IntoIterator<Item = String>, none: &str) -> String {
     let items: Vec<_> = items.into_iter().collect();
     if items.is_empty() { none.to_owned() } else { items.join(", ") }
+}
+
+/// What a part of the page is called.
+fn title(category: pb::TransactionErrorCategory) -> &'static str {
+    use pb::TransactionErrorCategory as Category;
+    match category {
+        Category::Unspecified => "",
+        Category::Temporary => "Disturbances that pass",
+        Category::Request => "The request is wrong",
+        Category::Card => "The card is wrong",
+        Category::Declined => "Declined",
+        Category::DeclinedFinally => "Declined for good",
+        Category::ThreeDs => "3-D Secure",
+        Category::State => "The transaction does not allow it",
+        Category::Configuration => "The site is set up otherwise",
+        Category::Duplicate => "Paid already, or being paid",
+        Category::TestLimit => "Limits of the test mode",
+    }
 }
 
 /// What to do about an error, by its category.
@@ -96,9 +115,12 @@ fn advice(category: pb::TransactionErrorCategory) -> &'static str {
              another order id."
         }
         Category::Declined => {
-            "The customer may try again, with another card where the code says so, as another order."
+            "With a transaction this is an answer, `OPERATION_STATE_FAILED`, and no error. The customer \
+             may try again, perhaps with another card, as another order."
         }
-        Category::DeclinedFinally => "Do not try again with this card: payment systems count that.",
+        Category::DeclinedFinally => {
+            "As above, but do not try again with this card: payment systems count that."
+        }
         Category::ThreeDs => {
             "Nothing was taken. A customer who still wants to pay begins another order."
         }
@@ -192,8 +214,8 @@ Purchases are the types ",
     page.push_str(
         ".
 Nothing follows the others: a reversal, a refund and a payout end with themselves. A capture whose answer
-still shows the money as held is `OPERATION_STATE_ACCEPTED`. A purchase that is reversed or refunded
-keeps its status; what was given back is in transactions of its own, which `GetStatus` lists.
+still shows the money as held is `OPERATION_STATE_ACCEPTED`. What was given back of a purchase is in
+transactions of its own, which `GetStatus` lists with it.
 
 QIWI decides besides: a purchase in one step can be reversed until its day ends in Moscow, and not by
 every acquirer; a safe deal that was paid out cannot be refunded.
@@ -208,21 +230,19 @@ category tells what may be done; a code outside this list has the category
     );
     for (name, comment) in values("TransactionErrorCategory") {
         let category = pb::TransactionErrorCategory::from_str_name(&name).unwrap();
-        let rows: Vec<_> = CODES.iter().filter(|of| of.category == category).collect();
+        let mut rows: Vec<_> = CODES.iter().filter(|of| of.category == category).collect();
+        rows.sort_by_key(|of| of.number);
         if category == pb::TransactionErrorCategory::Unspecified {
             assert!(rows.is_empty());
             continue;
         }
-        let title = name.trim_start_matches("TRANSACTION_ERROR_CATEGORY_").to_ascii_lowercase();
-        let title = title.replace('_', " ");
-        let title = title[..1].to_uppercase() + &title[1..];
-        write!(page, "\n### {title}\n\n`{name}`: {}\n", sentence(&comment)).unwrap();
-        writeln!(page, "{}\n", advice(category)).unwrap();
+        write!(page, "\n### {}\n\n`{name}`: ", title(category)).unwrap();
+        write!(page, "{}\n\n{}\n\n", sentence(&comment), advice(category)).unwrap();
         page.push_str("| Code | Meaning | A call that is refused with it |\n|---|---|---|\n");
         for row in rows {
             let reason = reason_link(reason_of(row.number).unwrap());
             let told = if is_decline(row.number) {
-                format!("`OPERATION_STATE_FAILED`; {reason} where QIWI made no transaction")
+                format!("{reason}, without a transaction only")
             } else if row.number == 8018 || row.number == 8019 {
                 let bug = "[`GATEWAY_PROTOCOL_BUG`](errors.md#gateway-protocol-bug)";
                 format!("{reason}; {bug} where QIWI names no field")
