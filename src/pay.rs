@@ -6,7 +6,7 @@
 //! does IO.
 //!
 //! Blocks note what is wrong with them and go on, so that a request is refused with all of it: what
-//! they added is of use only when [`Checks::done`](crate::wallet::check::Checks::done) agrees.
+//! they added is of use only when `Checks::done` agrees.
 
 pub mod acquiring;
 pub mod amount;

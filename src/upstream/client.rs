@@ -553,6 +553,10 @@ fn is_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
                     | Alert::UnknownCA
                     | Alert::AccessDenied
                     | Alert::NoCertificate
+                    // A certificate of an authority that only has the right name.
+                    | Alert::DecryptError
+                    // What some servers say with TLS 1.2 when none is shown.
+                    | Alert::HandshakeFailure
             );
         }
         next = error.source().or(inner.filter(|_| error.source().is_none()));
