@@ -46,8 +46,16 @@ mod wallet {
 
 /// QIWI PAY.
 mod pay {
+    /// Whether what a caller is told is true.
+    mod judge;
+    /// Operations from the first call to their end.
+    mod life;
+    /// Every fault in every phase, for everything that moves money.
+    mod matrix;
     /// The form a browser sends, and who may have it signed.
     mod payment_form;
+    /// A shop, its orders, and what the sandbox knows of them.
+    mod shop;
 }
 
 /// P2P invoices.
