@@ -7,6 +7,8 @@
 //! * `/livez`: the main runtime ran its heartbeat recently, nothing else;
 //! * `/readyz`: started, not draining, every component ready. The upstream's
 //!   health is not among them: all replicas would leave at once;
+//! * `/readyz/notifications`: the same, and notifications can be stored. Whoever
+//!   routes notifications asks here; calls go on without the event log;
 //! * `/metrics`: Prometheus text format 0.0.4.
 //!
 //! The state is set by others; this module only reports it.
@@ -43,6 +45,8 @@ pub struct AdminState {
     started: AtomicBool,
     draining: AtomicBool,
     components: Mutex<BTreeMap<&'static str, Result<(), String>>>,
+    /// Whether notifications can be stored.
+    intake: Mutex<Result<(), String>>,
 }
 
 impl AdminState {
@@ -57,6 +61,7 @@ impl AdminState {
             started: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             components: Mutex::default(),
+            intake: Mutex::new(Ok(())),
         }
     }
 
@@ -75,6 +80,12 @@ impl AdminState {
     /// Marks a component unready and says why to whoever reads `/readyz`.
     pub fn set_unready(&self, component: &'static str, reason: impl Into<String>) {
         self.components.lock().insert(component, Err(reason.into()));
+    }
+
+    /// Says whether notifications can be stored, and why not. Calls go on without that, so only
+    /// `/readyz/notifications` tells.
+    pub fn set_intake(&self, intake: Result<(), String>) {
+        *self.intake.lock() = intake;
     }
 
     /// The process is leaving: unready for good.
@@ -118,6 +129,22 @@ impl AdminState {
             "unready"
         };
         Readiness { status, components }
+    }
+
+    /// The same for whoever sends notifications here.
+    fn intake_readiness(&self) -> Readiness {
+        let mut readiness = self.readiness();
+        let intake = match &*self.intake.lock() {
+            Ok(()) => "ready".to_owned(),
+            Err(reason) => {
+                if readiness.status == "ready" {
+                    readiness.status = "unready";
+                }
+                reason.clone()
+            }
+        };
+        readiness.components.insert("notifications", intake);
+        readiness
     }
 }
 
@@ -205,6 +232,7 @@ fn router(state: Arc<AdminState>) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
+        .route("/readyz/notifications", get(readyz_notifications))
         .route("/startupz", get(startupz))
         .route("/metrics", get(metrics))
         .with_state(state)
@@ -222,6 +250,11 @@ async fn livez(State(state): State<Arc<AdminState>>) -> Response {
 
 async fn readyz(State(state): State<Arc<AdminState>>) -> Response {
     let readiness = state.readiness();
+    (code(readiness.status == "ready"), Json(readiness)).into_response()
+}
+
+async fn readyz_notifications(State(state): State<Arc<AdminState>>) -> Response {
+    let readiness = state.intake_readiness();
     (code(readiness.status == "ready"), Json(readiness)).into_response()
 }
 

@@ -42,6 +42,7 @@ pub mod store;
 pub mod stream;
 #[cfg(test)]
 pub mod testing;
+pub mod tidy;
 pub mod visible;
 pub mod watermark;
 pub mod wire;

@@ -1,6 +1,6 @@
 //! The command line: `serve`, `sandbox`, `check-config`, `events tail`.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use qiwi_gateway::config::{Config, CredentialConfig, Mistakes, Variable};
 use qiwi_gateway::credentials::{Kind, Wallet};
 use qiwi_gateway::operations;
-use qiwi_gateway::sandbox::{Sandbox, SandboxConfig, demo};
+use qiwi_gateway::sandbox::{ClientFiles, MerchantSite, Sandbox, SandboxConfig, demo};
 use qiwi_gateway::server::Server;
 use qiwi_gateway::tail;
 use qiwi_gateway::telemetry::{self, LogOutput, Telemetry, TelemetrySettings};
@@ -27,6 +27,10 @@ const DEMO_TOKEN: &str = "QIWI_GATEWAY_DEMO_TOKEN";
 const DEMO_INFORMATION_TOKEN: &str = "QIWI_GATEWAY_DEMO_INFORMATION_TOKEN";
 /// The environment variable that holds the sandbox's secret key of P2P invoices.
 const DEMO_P2P_KEY: &str = "QIWI_GATEWAY_DEMO_P2P_KEY";
+/// The environment variable that holds the secret key of the sandbox's demo merchant.
+const DEMO_PAY_KEY: &str = "QIWI_GATEWAY_DEMO_PAY_KEY";
+/// The credential of that merchant.
+const DEMO_PAY: &str = "demo-pay";
 
 #[derive(Parser)]
 #[command(name = "qiwi-gateway", version, about = "A gRPC gateway in front of QIWI.")]
@@ -59,7 +63,8 @@ struct Serve {
     /// Configuration file (TOML); environment variables override it.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Serves against an embedded sandbox with the credentials `demo`, `demo-info` and `demo-p2p`.
+    /// Serves against an embedded sandbox with the credentials `demo`, `demo-info`, `demo-p2p` and
+    /// `demo-pay`.
     #[arg(long)]
     sandbox: bool,
 }
@@ -69,6 +74,12 @@ struct SandboxOnly {
     /// Address to listen on.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     listen: SocketAddr,
+    /// Address to take card operations on over TLS, from clients with a certificate.
+    #[arg(long, value_name = "ADDRESS", requires = "certificates")]
+    acquiring_listen: Option<SocketAddr>,
+    /// Folder to write the authority and a client certificate of that address into.
+    #[arg(long, value_name = "FOLDER", requires = "acquiring_listen")]
+    certificates: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -92,7 +103,7 @@ fn main() -> ExitCode {
     };
     let code = match arguments.command {
         Command::Serve(serve) => runtime.block_on(self::serve(serve)),
-        Command::Sandbox(sandbox) => runtime.block_on(self::sandbox(sandbox.listen)),
+        Command::Sandbox(sandbox) => runtime.block_on(self::sandbox(&sandbox)),
         Command::Events(Events::Tail(arguments)) => runtime.block_on(events_tail(&arguments)),
         Command::CheckConfig(_) => ExitCode::SUCCESS,
     };
@@ -135,6 +146,7 @@ async fn serve(serve: Serve) -> ExitCode {
             DEMO_TOKEN => Some(demo::WALLET_TOKEN.to_owned()),
             DEMO_INFORMATION_TOKEN => Some(demo::INFORMATION_TOKEN.to_owned()),
             DEMO_P2P_KEY => Some(demo::P2P_SECRET_KEY.to_owned()),
+            DEMO_PAY_KEY => Some(demo::MERCHANT_SECRET.to_owned()),
             _ => None,
         };
         seeded.filter(|_| std::env::var_os(name).is_none()).or_else(|| std::env::var(name).ok())
@@ -146,6 +158,9 @@ async fn serve(serve: Serve) -> ExitCode {
             return fail(&error.to_string());
         }
     };
+    if let Some((sandbox, _)) = &sandbox {
+        notify_gateway(sandbox, server.notifications_address());
+    }
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -158,7 +173,7 @@ async fn serve(serve: Serve) -> ExitCode {
             }
         })
         .await;
-    if let Some(sandbox) = sandbox {
+    if let Some((sandbox, _files)) = sandbox {
         sandbox.shutdown().await;
     }
     telemetry.shutdown(flush).await;
@@ -166,19 +181,28 @@ async fn serve(serve: Serve) -> ExitCode {
 }
 
 /// Starts the sandbox inside this process and points the configuration at it.
-async fn embedded(config: &mut Config) -> Result<Sandbox, String> {
-    let listen = config.sandbox.listen;
-    let sandbox = Sandbox::start(SandboxConfig { listen, ..SandboxConfig::default() })
-        .await
-        .map_err(|error| format!("cannot listen on {listen} for sandbox: {error}"))?;
-    telemetry::listening("sandbox", sandbox.address());
+async fn embedded(config: &mut Config) -> Result<(Sandbox, ClientFiles), String> {
+    let (listen, acquiring) = (config.sandbox.listen, config.sandbox.acquiring());
+    let sandbox = start_sandbox(listen, Some(acquiring)).await?;
+    let files = sandbox
+        .client_files(DEMO_PAY, None)
+        .map_err(|error| format!("the sandbox's certificates cannot be written: {error}"))?;
+    tell_listeners(&sandbox);
     let url = format!("http://{}", sandbox.address());
-    let base = qiwi_gateway::config::BaseUrl::parse(&url)
-        .ok_or_else(|| format!("the sandbox's own address {url} is not a URL"))?;
+    let own = |url: &str| {
+        qiwi_gateway::config::BaseUrl::parse(url)
+            .ok_or_else(|| format!("the sandbox's own address {url} is not a URL"))
+    };
+    let base = own(&url)?;
     let upstream = &mut config.upstream;
     upstream.edge_url = base.clone();
     upstream.site_url = base.clone();
     upstream.bill_url = base;
+    upstream.paypage_url = own(&format!("{url}/paypage/initial"))?;
+    if let Some(address) = sandbox.acquiring_address() {
+        upstream.direct_url = own(&format!("https://{address}/merchant/direct"))?;
+        upstream.ca_file = Some(files.authority());
+    }
     config.credentials.entry("demo".to_owned()).or_insert_with(|| CredentialConfig {
         kind: Kind::Wallet,
         wallet: Wallet::parse(demo::WALLET),
@@ -197,10 +221,53 @@ async fn embedded(config: &mut Config) -> Result<Sandbox, String> {
         secret_env: Some(Variable(DEMO_P2P_KEY.to_owned())),
         ..CredentialConfig::default()
     });
-    Ok(sandbox)
+    config.credentials.entry(DEMO_PAY.to_owned()).or_insert_with(|| CredentialConfig {
+        kind: Kind::Merchant,
+        merchant_site: Some(demo::MERCHANT_SITE.to_string()),
+        secret_env: Some(Variable(DEMO_PAY_KEY.to_owned())),
+        client_cert_file: Some(files.certificate()),
+        client_key_file: Some(files.key()),
+        ..CredentialConfig::default()
+    });
+    if config.notifications.sources.is_empty() {
+        // The sandbox is no network of QIWI's.
+        config.notifications.sources = vec![format!("{}/32", Ipv4Addr::LOCALHOST)];
+    }
+    Ok((sandbox, files))
 }
 
-async fn sandbox(listen: SocketAddr) -> ExitCode {
+/// Starts a sandbox.
+async fn start_sandbox(
+    listen: SocketAddr,
+    acquiring: Option<SocketAddr>,
+) -> Result<Sandbox, String> {
+    let mut config = SandboxConfig { listen, ..SandboxConfig::default() };
+    config.acquiring.listen = acquiring;
+    Sandbox::start(config).await.map_err(|error| {
+        let also = acquiring.map(|address| format!(" and {address}")).unwrap_or_default();
+        format!("cannot listen on {listen}{also} for sandbox: {error}")
+    })
+}
+
+/// Says where a sandbox listens. Whoever reads it finds its certificates written.
+fn tell_listeners(sandbox: &Sandbox) {
+    telemetry::listening("sandbox", sandbox.address());
+    if let Some(address) = sandbox.acquiring_address() {
+        telemetry::listening("acquiring", address);
+    }
+}
+
+/// Lets the demo merchant's notifications come to the gateway in front of the sandbox.
+fn notify_gateway(sandbox: &Sandbox, address: Option<SocketAddr>) {
+    let callback_url =
+        address.map(|address| format!("http://{address}/notifications/pay/{DEMO_PAY}"));
+    let mut sites = demo::merchant_sites().into_iter();
+    if let Some(site) = sites.find(|site| site.id == demo::MERCHANT_SITE) {
+        sandbox.put_site(MerchantSite { callback_url, ..site });
+    }
+}
+
+async fn sandbox(arguments: &SandboxOnly) -> ExitCode {
     let telemetry = match telemetry(&Config::default()) {
         Ok(telemetry) => telemetry,
         Err(problem) => return fail(&problem),
@@ -210,16 +277,24 @@ async fn sandbox(listen: SocketAddr) -> ExitCode {
     else {
         return fail("signals cannot be received");
     };
-    match Sandbox::start(SandboxConfig { listen, ..SandboxConfig::default() }).await {
+    match start_sandbox(arguments.listen, arguments.acquiring_listen).await {
         Ok(sandbox) => {
-            telemetry::listening("sandbox", sandbox.address());
+            if let Some(folder) = &arguments.certificates
+                && let Err(error) = sandbox.client_files("shop", Some(folder))
+            {
+                return fail(&format!(
+                    "cannot write certificates to {}: {error}",
+                    folder.display()
+                ));
+            }
+            tell_listeners(&sandbox);
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
             sandbox.shutdown().await;
         }
-        Err(error) => return fail(&format!("cannot listen on {listen} for sandbox: {error}")),
+        Err(problem) => return fail(&problem),
     }
     telemetry.shutdown(Config::default().drain.telemetry_flush).await;
     ExitCode::SUCCESS

@@ -1,4 +1,4 @@
-//! Inbound notifications of QIWI: reading, verifying and naming them.
+//! Inbound notifications of QIWI: reading and verifying them.
 //!
 //! Bytes and keys come in, a typed notification or a reason for refusing it comes out. Nothing here
 //! does IO, reads a clock or knows who listens or who stores: whose key belongs to which address,
@@ -6,11 +6,10 @@
 //!
 //! [`wallet`] reads the webhook of a wallet (catalogue W-HK-7), [`bill`] the notification about a
 //! P2P bill (W-INV-10), [`pay`] the one about a transaction of QIWI PAY (P-CBK-1). [`source`] tells
-//! whether a sender's address is one of QIWI's, [`identity`] by which keys notifications and the
-//! events made of them are recognised.
+//! whether a sender's address is one of QIWI's. What makes two notifications the same is told by
+//! [`crate::events::id`].
 
 pub mod bill;
-pub mod identity;
 mod json;
 pub mod pay;
 mod refusal;

@@ -247,7 +247,10 @@ impl Asking<'_> {
     /// # Errors
     /// When the credential is none of a merchant.
     pub fn merchant(&self) -> Result<&Merchant, Error> {
-        self.merchant.as_ref().ok_or_else(|| Error::new(&reason::CREDENTIAL_KIND_UNSUITABLE))
+        self.merchant.as_ref().ok_or_else(|| {
+            Error::new(&reason::CREDENTIAL_KIND_UNSUITABLE)
+                .field("x-qiwi-credential", "Name a credential of a merchant.")
+        })
     }
 
     /// The name of a list for its page tokens: method, wallet and filters.

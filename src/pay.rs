@@ -8,6 +8,7 @@
 //! Blocks note what is wrong with them and go on, so that a request is refused with all of it: what
 //! they added is of use only when [`Checks::done`](crate::wallet::check::Checks::done) agrees.
 
+pub mod acquiring;
 pub mod amount;
 pub mod answer;
 pub mod avia;
@@ -26,11 +27,11 @@ pub mod payout;
 pub mod purchase;
 pub mod receipt;
 pub mod status;
-pub mod terms;
 pub mod transaction;
 pub mod zlib;
 
-use crate::error::{Error, Sent, acquiring, reason};
+use crate::error::acquiring::reason_of;
+use crate::error::{Error, Sent, reason};
 use crate::policy::{Area, Host, NotFound, Route, Verb};
 
 /// The one address of QIWI PAY's server interface; which operation it is stands in the body.
@@ -77,7 +78,7 @@ impl Opcode {
 
 /// The refusal of a read. A disturbance that passes is worth another try, because nothing moved.
 fn refused(code: &str) -> Error {
-    let reason = code.parse().ok().and_then(acquiring::reason_of);
+    let reason = code.parse().ok().and_then(reason_of);
     let reason = match reason {
         Some(reason) if *reason == reason::UPSTREAM_TECHNICAL => &reason::UPSTREAM_ERROR,
         Some(reason) => reason,

@@ -45,7 +45,7 @@ use crate::gateway::Gateway;
 use crate::operations;
 use crate::page::PageTokens;
 use crate::payments::{self, Payments};
-use crate::state;
+use crate::state::{self, open::Opened};
 use crate::telemetry::{self, Metrics, Telemetry};
 use connection::{Inner, Phase};
 
@@ -116,6 +116,25 @@ impl Server {
         telemetry: &Telemetry,
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, StartError> {
+        let (state, retention) = (config.state.clone(), retention(&config));
+        let opening = async move {
+            let opened = state::open::open(&state, retention).await;
+            opened.map_err(|_| StartError::Randomness)
+        };
+        Self::start_with(config, telemetry, env, opening).await
+    }
+
+    /// The same with what it remembers opened by somebody else: several gateways of one process
+    /// then share a log.
+    ///
+    /// # Errors
+    /// As [`Server::start`], and what `opening` fails with.
+    pub async fn start_with(
+        config: Config,
+        telemetry: &Telemetry,
+        env: impl Fn(&str) -> Option<String>,
+        opening: impl Future<Output = Result<Opened, StartError>>,
+    ) -> Result<Self, StartError> {
         // One provider for every TLS user; it may have been installed by another server already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let config = Arc::new(config);
@@ -124,9 +143,7 @@ impl Server {
         let callers = Callers::load(&config, &env)?;
         let pages = PageTokens::new(&page_keys(&config)?, config.pages.lifetime);
         let ca = ca(&config)?;
-        let opened = state::open::open(&config.state, retention(&config))
-            .await
-            .map_err(|_| StartError::Randomness)?;
+        let opened = opening.await?;
         let key = Arc::new(opened.key);
         let payments = Payments::new(
             opened.store,
@@ -232,9 +249,11 @@ impl Server {
             background.clone().run_until_cancelled_owned(events::poll::run(Arc::clone(&gateway))),
         );
         let hub = gateway.hub();
-        for feeding in [feed(Arc::clone(hub)), watch_log(Arc::clone(hub))] {
-            tokio::spawn(background.clone().run_until_cancelled_owned(feeding));
+        for work in [feed(Arc::clone(hub)), watch_log(Arc::clone(hub)), tidy_log(Arc::clone(hub))] {
+            tokio::spawn(background.clone().run_until_cancelled_owned(work));
         }
+        let watched = log_health(Arc::clone(hub), health.clone(), Arc::clone(&state));
+        tokio::spawn(background.clone().run_until_cancelled_owned(watched));
         telemetry::listening("grpc", grpc);
         telemetry::listening("admin", admin.address);
         for service in services() {
@@ -440,8 +459,8 @@ async fn bind(
 
 /// The service that stands for payments in health checks.
 const PAYMENT_SERVICE: &str = "qiwi.wallet.v1.PaymentService";
-/// How often the ledger's health is looked at.
-const LEDGER_EVERY: Duration = Duration::from_millis(500);
+/// How often the health of ledger and event log is looked at.
+const HEALTH_EVERY: Duration = Duration::from_millis(500);
 
 /// Keeps the health of the payment service true; the other services go on without the ledger.
 async fn ledger_health(
@@ -465,7 +484,40 @@ async fn ledger_health(
                 Err(error) => tracing::error!(error = %error, "payments are refused"),
             }
         }
-        tokio::time::sleep(LEDGER_EVERY).await;
+        tokio::time::sleep(HEALTH_EVERY).await;
+    }
+}
+
+/// The services that cannot do without the event log.
+const EVENT_SERVICES: [&str; 2] =
+    ["qiwi.events.v1.EventService", "qiwi.events.v1.EventGroupService"];
+
+/// Keeps the health of the event services true, and whether notifications should come here; the
+/// other services go on without the log, and so do streams that are open.
+async fn log_health(
+    hub: Arc<Hub>,
+    health: tonic_health::server::HealthReporter,
+    state: Arc<AdminState>,
+) {
+    let mut before = true;
+    loop {
+        let now = hub.log.health();
+        state.set_intake(now.clone().map_err(|error| error.to_string()));
+        if now.is_ok() != before {
+            before = now.is_ok();
+            let status = match &now {
+                Ok(()) => tonic_health::ServingStatus::Serving,
+                Err(_) => tonic_health::ServingStatus::NotServing,
+            };
+            for service in EVENT_SERVICES {
+                health.set_service_status(service, status).await;
+            }
+            match now {
+                Ok(()) => tracing::info!("the event log can be used again"),
+                Err(error) => tracing::error!(error = %error, "notifications are refused"),
+            }
+        }
+        tokio::time::sleep(HEALTH_EVERY).await;
     }
 }
 
@@ -477,6 +529,11 @@ fn feed(hub: Arc<Hub>) -> futures_util::future::BoxFuture<'static, ()> {
 /// Looks after the event log.
 fn watch_log(hub: Arc<Hub>) -> futures_util::future::BoxFuture<'static, ()> {
     Box::pin(async move { hub.watch_log().await })
+}
+
+/// Lets go of old events.
+fn tidy_log(hub: Arc<Hub>) -> futures_util::future::BoxFuture<'static, ()> {
+    Box::pin(async move { hub.keep_tidy().await })
 }
 
 async fn tidy(gateway: Arc<Gateway>) {

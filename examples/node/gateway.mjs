@@ -22,12 +22,19 @@ const load = {
 };
 
 /**
- * A client of one service: `client('history', 'HistoryService')`. Unary methods
- * return promises, `stream(...)` returns the stream of a streaming one.
+ * A client of one service: `client('history', 'HistoryService')`, and for those that
+ * are not of a wallet `client('stream', 'EventService', credential, 'events')`. Unary
+ * methods return promises, `stream(...)` returns the stream of a streaming one, which
+ * has no end by itself when it gets `Infinity` milliseconds.
  */
-export function client(area, service, credential = { 'x-qiwi-credential': 'demo' }) {
-  const definition = protoLoader.loadSync(`qiwi/wallet/v1/${area}.proto`, load);
-  const Service = grpc.loadPackageDefinition(definition).qiwi.wallet.v1[service];
+export function client(
+  area,
+  service,
+  credential = { 'x-qiwi-credential': 'demo' },
+  product = 'wallet',
+) {
+  const definition = protoLoader.loadSync(`qiwi/${product}/v1/${area}.proto`, load);
+  const Service = grpc.loadPackageDefinition(definition).qiwi[product].v1[service];
   const raw = new Service(address, grpc.credentials.createInsecure());
 
   const metadata = () => {

@@ -69,7 +69,7 @@ section! {
 section! {
     /// The operators' HTTP listener: probes and metrics.
     Admin in "admin" {
-        /// Address of `/livez`, `/readyz`, `/startupz` and `/metrics`.
+        /// Address of `/livez`, `/readyz`, `/readyz/notifications`, `/startupz` and `/metrics`.
         listen: SocketAddr = loopback(9464);
         /// Age of the main runtime's heartbeat at which the process is no longer alive.
         heartbeat_max: Duration = Duration::from_secs(10), Duration::from_millis(100)..=HOUR;
@@ -205,6 +205,11 @@ section! {
         /// Age at which a stream is ended, so that clients spread over replicas; up to twice as
         /// long, at random.
         stream_age: Duration = Duration::from_secs(1800), Duration::from_millis(100)..=DAY;
+        /// How often a stream makes sure that the credentials it rests on are still there.
+        rights_check: Duration = Duration::from_secs(10), Duration::from_millis(10)..=Duration::from_secs(30);
+        /// How often a token that was passed through proves its wallet again while its stream is
+        /// open: one profile request for each stream.
+        token_check: Duration = Duration::from_secs(300), Duration::from_millis(100)..=HOUR;
         /// Whether QIWI is asked about the final status of transactions that only a notification's
         /// signature vouches for.
         confirm: Confirm = Confirm::After;
@@ -244,5 +249,18 @@ section! {
     Sandbox in "sandbox" {
         /// Address of the imitated hosts.
         listen: SocketAddr = loopback(8090);
+        /// Address of the imitated card acquiring over TLS; by default the port after that of
+        /// `listen`, or any free one when that is any.
+        acquiring_listen: Option<SocketAddr> = None;
+    }
+}
+
+impl Sandbox {
+    /// Where card acquiring is imitated, whether or not the configuration says so.
+    #[must_use]
+    pub fn acquiring(&self) -> SocketAddr {
+        let port = self.listen.port();
+        let next = if port == 0 { 0 } else { port.wrapping_add(1) };
+        self.acquiring_listen.unwrap_or_else(|| SocketAddr::new(self.listen.ip(), next))
     }
 }

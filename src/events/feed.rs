@@ -258,7 +258,7 @@ impl Hub {
     }
 
     /// Reads on at the tail; answers how many events came.
-    async fn fill(&self) -> Result<usize, ReadError> {
+    pub(super) async fn fill(&self) -> Result<usize, ReadError> {
         let (epoch, last) = {
             let ring = self.feed.ring.read();
             (ring.epoch, ring.last)

@@ -107,7 +107,10 @@ impl Receiver for Arc<Gateway> {
             Taken::Stored => Answer::status(StatusCode::OK),
             Taken::Later(reason) => {
                 hub.metrics.events.unstored(reason);
-                hub.missed(name.as_deref().unwrap_or_default());
+                // QIWI PAY repeats for a day and has no history to compare.
+                if about != About::Pay {
+                    hub.missed(name.as_deref().unwrap_or_default());
+                }
                 Answer::status(StatusCode::SERVICE_UNAVAILABLE)
             }
             Taken::Refused(reason) => {

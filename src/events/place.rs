@@ -13,6 +13,8 @@ use crate::pb::events::v1::{LogAnchor, LogPosition, log_position};
 
 /// How long a replica that is behind may take to catch up with a cursor.
 const BEHIND_MAX: Duration = Duration::from_secs(3);
+/// How far the clock may have been set since events went.
+const STEP_MS: i64 = 60 * 60 * 1000;
 /// Such a replica is looked at this often.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -140,11 +142,9 @@ pub(super) async fn info(hub: &Hub) -> Result<Info, Error> {
     hub.log.info().await.map_err(|error| unavailable(&error))
 }
 
-/// The place before the first event of a moment or later.
+/// The place before the first event of a moment or later, by the log's clock: that of this process
+/// may have been set back since.
 async fn at_time(hub: &Hub, time_ms: i64) -> Result<Position, Error> {
-    if time_ms > now_ms() {
-        return latest(hub).await;
-    }
     let seq = hub.log.seek(time_ms).await.map_err(|error| unavailable(&error))?;
     let info = info(hub).await?;
     if info.first > 1 && seq < info.first && !is_kept(hub, &info, time_ms).await? {
@@ -158,8 +158,9 @@ async fn at_time(hub: &Hub, time_ms: i64) -> Result<Position, Error> {
 
 /// Whether everything of a moment and later is still there, although something is gone.
 async fn is_kept(hub: &Hub, info: &Info, time_ms: i64) -> Result<bool, Error> {
-    if now_ms().saturating_sub(time_ms) < info.retention.keep_ms {
-        // So young an event never goes.
+    let keep_ms = info.retention.keep_ms;
+    if now_ms().saturating_sub(time_ms) < keep_ms - STEP_MS.min(keep_ms / 2) {
+        // So young an event never goes, by whatever clock.
         return Ok(true);
     }
     let first = hub.log.read(info.first.saturating_sub(1), Limit::events(1)).await;

@@ -348,3 +348,36 @@ pub fn time(ms: i64) -> Timestamp {
     let nanos = i32::try_from(ms.rem_euclid(1000) * 1_000_000).unwrap_or(0);
     Timestamp { seconds: ms.div_euclid(1000), nanos }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::HashSet;
+
+    use super::*;
+
+    /// The status of a webhook's message is not signed.
+    #[test]
+    fn one_signature_makes_four_events_at_most() {
+        let owner = Owner::from_bytes([1; 16]);
+        let id = |raw: &str| {
+            let status = match wallet::Status::of(raw) {
+                wallet::Status::Waiting => types::TransactionStatus::Waiting,
+                wallet::Status::Success => types::TransactionStatus::Success,
+                wallet::Status::Error => types::TransactionStatus::Error,
+                wallet::Status::Unknown => types::TransactionStatus::Unspecified,
+            };
+            let transaction = types::Transaction {
+                transaction_id: "1".to_owned(),
+                type_raw: "IN".to_owned(),
+                status: status.into(),
+                status_raw: raw.to_owned(),
+                ..Default::default()
+            };
+            transaction_id(&owner, &transaction)
+        };
+        let statuses = ["WAITING", "SUCCESS", "ERROR", "", "success", "HOLD", "SUCCESS "];
+        let ids: HashSet<_> = statuses.map(id).into_iter().collect();
+        assert_eq!(ids.len(), 4);
+    }
+}

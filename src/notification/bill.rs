@@ -9,7 +9,6 @@ mod tests;
 
 use std::fmt;
 
-use super::identity::{BodyDigest, TransitionKey};
 use super::json::{self, Broken, Object, Scalar};
 use super::signature::Signature;
 use super::{Amount, Key, Refusal};
@@ -41,8 +40,6 @@ pub struct Bill {
     pub key_index: usize,
     /// Members that were there and could not be read; each is passed over.
     pub unread: Vec<&'static str>,
-    /// The digest of the body.
-    pub digest: BodyDigest,
 }
 
 /// What the signature of a bill covers.
@@ -125,9 +122,8 @@ pub fn read(body: &[u8], signature: Option<&[u8]>, bytes_max: usize) -> Result<M
     if signature.is_empty() {
         return Err(Refusal::SignatureMissing);
     }
-    let digest = BodyDigest::of(body);
     Ok(Message {
-        bill: Box::new(Bill { signed, unsigned, key_index: 0, unread, digest }),
+        bill: Box::new(Bill { signed, unsigned, key_index: 0, unread }),
         signature: Signature::from_hex_or_base64(signature)?,
         signed_text,
     })
@@ -237,15 +233,6 @@ fn custom_fields(bill: &Object<'_>) -> Vec<(String, String)> {
         None => raw.get().to_owned(),
     };
     fields.members().map(|(name, raw)| (name.to_owned(), text(raw))).collect()
-}
-
-impl Bill {
-    /// The state of the bill that it reports.
-    #[must_use]
-    pub fn transition(&self) -> TransitionKey {
-        let Signed { site_id, bill_id, status_raw, .. } = &self.signed;
-        TransitionKey::bill(site_id, bill_id, status_raw)
-    }
 }
 
 impl Status {

@@ -12,7 +12,6 @@ mod tests;
 
 use std::fmt;
 
-use super::identity::BodyDigest;
 use super::json::{self, Broken, Object};
 use super::signature::Signature;
 use super::{Amount, Key, Refusal};
@@ -34,8 +33,6 @@ pub struct Transaction {
     pub key_index: usize,
     /// Members that were there and could not be read; each is passed over.
     pub unread: Vec<&'static str>,
-    /// The digest of the body.
-    pub digest: BodyDigest,
 }
 
 /// What the signature of a transaction covers.
@@ -122,8 +119,7 @@ pub fn read(body: &[u8], bytes_max: usize) -> Result<Message, Refusal> {
     }
     let mut unread = Vec::new();
     let unsigned = members::unsigned(&whole, &mut unread);
-    let digest = BodyDigest::of(body);
-    let transaction = Transaction { signed, unsigned, key_index: 0, unread, digest };
+    let transaction = Transaction { signed, unsigned, key_index: 0, unread };
     Ok(Message {
         transaction: Box::new(transaction),
         // The documents write it in upper case.

@@ -15,7 +15,6 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use super::identity::BodyDigest;
 use super::json::{self, Broken, Object};
 use super::signature::Signature;
 use super::{Key, Refusal};
@@ -73,7 +72,6 @@ pub struct Hook {
 pub struct Message<'a> {
     hook_id: Option<Uuid>,
     message_id: Option<Uuid>,
-    digest: BodyDigest,
     content: Content<'a>,
 }
 
@@ -96,7 +94,6 @@ pub fn read(body: &[u8], bytes_max: usize) -> Result<Message<'_>, Refusal> {
         Broken::DuplicateKey => Refusal::DuplicateKey,
     })?;
     let whole = Object::read(text).ok_or(Refusal::NotJson)?;
-    let digest = BodyDigest::of(body);
     let hook_id = members::uuid(&whole, "hookId")?;
     let message_id = members::uuid(&whole, "messageId")?;
     let object = whole.object("payment");
@@ -114,10 +111,10 @@ pub fn read(body: &[u8], bytes_max: usize) -> Result<Message<'_>, Refusal> {
         let message_id = message_id.ok_or(Refusal::Malformed("messageId"))?;
         let object = object.ok_or(Refusal::Malformed("payment"))?;
         let version = whole.scalar("version").map(|version| version.text.into_owned());
-        let payment = members::payment(&object, hook_id, message_id, version, digest)?;
+        let payment = members::payment(&object, hook_id, message_id, version)?;
         Content::Payment { object, payment: Box::new(payment), signature: signature? }
     };
-    Ok(Message { hook_id, message_id, digest, content })
+    Ok(Message { hook_id, message_id, content })
 }
 
 impl Message<'_> {
@@ -149,7 +146,6 @@ impl Message<'_> {
                 hook_id: self.hook_id,
                 message_id: self.message_id,
                 signature: test_signature(signed.as_ref(), &own),
-                digest: self.digest,
             })),
             Content::Payment { object, payment, signature } => {
                 let text = SignedText::of(&object, &payment.sign_fields)?;
@@ -201,7 +197,7 @@ fn believed(
     } else {
         return Ok(Received::Payment(payment));
     };
-    let Payment { wallet, signed, unsigned, sign_fields, digest, .. } = *payment;
+    let Payment { wallet, signed, unsigned, sign_fields, .. } = *payment;
     Ok(Received::Doubtful(Doubtful {
         hook_id: unsigned.hook_id,
         message_id: unsigned.message_id,
@@ -210,7 +206,6 @@ fn believed(
         kind_raw: signed.kind_raw,
         sign_fields,
         doubt,
-        digest,
     }))
 }
 

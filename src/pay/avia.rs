@@ -158,7 +158,7 @@ fn airport(checks: &mut Checks, field: &'static str, code: &str) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     fn rub(units: i64) -> Option<Money> {

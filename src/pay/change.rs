@@ -8,7 +8,7 @@ use super::answer::Listed;
 use super::outcome::Outcome;
 use super::params::Params;
 use super::status::{self, check_transaction_id};
-use super::terms::{self, MONEY, Terms};
+use super::acquiring::{self, MONEY, Terms};
 use super::transaction::Noted;
 use super::{Opcode, Place};
 use crate::credentials::Merchant;
@@ -83,7 +83,7 @@ impl Change<'_> {
         Ok(Terms {
             params,
             id: id.map(|id| id.to_string()).unwrap_or_default(),
-            amount: terms::ledger_amount(checked.as_ref(), self.amount),
+            amount: acquiring::ledger_amount(checked.as_ref(), self.amount),
             parent: Some(self.transaction_id.to_owned()),
         })
     }
@@ -182,7 +182,7 @@ macro_rules! change {
             }
 
             fn taken(body: &[u8], id: &str) -> Option<Taken> {
-                terms::taken(body, id)
+                acquiring::taken(body, id)
             }
 
             fn reattempt(&self) -> bool {

@@ -152,7 +152,7 @@ pub fn address(checks: &mut Checks, field: &'static str, text: &str, max: usize,
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     /// What a check finds wrong.

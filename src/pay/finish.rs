@@ -6,7 +6,7 @@ use super::Opcode;
 use super::outcome::Outcome;
 use super::params::Params;
 use super::status::check_transaction_id;
-use super::terms::{self, MONEY, Terms};
+use super::acquiring::{self, MONEY, Terms};
 use crate::credentials::Merchant;
 use crate::error::Error;
 use crate::ledger::OperationKind;
@@ -55,7 +55,7 @@ impl Payment for pb::Finish3dsRequest {
     }
 
     fn taken(body: &[u8], id: &str) -> Option<Taken> {
-        terms::taken(body, id)
+        acquiring::taken(body, id)
     }
 
     fn reattempt(&self) -> bool {

@@ -11,7 +11,7 @@ use super::check;
 use super::outcome::Outcome;
 use super::params::Params;
 use super::status::{check_order_id, check_transaction_id};
-use super::terms::{self, MONEY, Terms};
+use super::acquiring::{self, MONEY, Terms};
 use crate::credentials::Merchant;
 use crate::error::Error;
 use crate::ledger::OperationKind;
@@ -116,7 +116,7 @@ impl pb::InitMobileAuthorizationRequest {
         pass(&mut checks, &mut params, parameters);
         params.text("order_id", order_id);
         checks.done()?;
-        let amount = terms::ledger_amount(checked.as_ref(), amount.as_ref());
+        let amount = acquiring::ledger_amount(checked.as_ref(), amount.as_ref());
         Ok(Terms { params, id: order_id.clone(), amount, parent: None })
     }
 }
@@ -152,7 +152,7 @@ macro_rules! mobile {
             }
 
             fn taken(body: &[u8], id: &str) -> Option<Taken> {
-                terms::taken(body, id)
+                acquiring::taken(body, id)
             }
 
             fn reattempt(&self) -> bool {

@@ -84,7 +84,7 @@ impl pb::OrderDetails {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     /// The order of the documents, but for its callback, which QIWI would not deliver.

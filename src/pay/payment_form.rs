@@ -4,8 +4,8 @@
 use secrecy::ExposeSecret as _;
 use zeroize::Zeroize as _;
 
-use crate::credentials::{Credential, Merchant};
-use crate::error::{Error, reason};
+use crate::credentials::Merchant;
+use crate::error::Error;
 use crate::operation::{Known, Local};
 use crate::pb::pay::v1 as pb;
 use crate::policy::{Access, Policy};
@@ -41,10 +41,10 @@ impl Local for pb::BuildPaymentFormRequest {
     type Response = pb::BuildPaymentFormResponse;
 
     fn answer(&self, known: &Known<'_>) -> Result<Self::Response, Error> {
-        let credential = known.credential.ok_or_else(|| Error::new(&reason::CREDENTIAL_MISSING))?;
-        let Merchant { site, key } = Merchant::of(credential)
-            .ok_or_else(|| Error::new(&reason::CREDENTIAL_KIND_UNSUITABLE))?;
-        let params = self.params(&site, credential)?;
+        let Merchant { site, key } = Merchant::required(known.credential)?;
+        let path_secret = known.credential.and_then(|of| of.hook().path_secret.as_ref());
+        let path_secret = path_secret.map(|secret| secret.expose_secret());
+        let params = self.params(&site, path_secret)?;
         let fields = params.fields(&key);
         let fields = fields.into_iter().map(|(name, value)| field(name, value)).collect::<Vec<_>>();
         let html = page(known.paypage_url, &fields);
@@ -61,7 +61,8 @@ impl Local for pb::BuildPaymentFormRequest {
 }
 
 impl pb::BuildPaymentFormRequest {
-    fn params(&self, site: &str, credential: &Credential) -> Result<Params, Error> {
+    /// The fields for this site. `path_secret` stands in the address of the site's notifications.
+    fn params(&self, site: &str, path_secret: Option<&str>) -> Result<Params, Error> {
         let mut checks = Checks::default();
         let opcode = match pb::PaymentFormScheme::try_from(self.scheme) {
             Ok(pb::PaymentFormScheme::Sale) => 1,
@@ -91,8 +92,8 @@ impl pb::BuildPaymentFormRequest {
             check::card_token(&mut checks, "card_token", &self.card_token);
             params.text("card_token", &self.card_token);
         }
-        let secret = credential.hook().path_secret.as_ref().map(|secret| secret.expose_secret());
-        if secret.is_some_and(|secret| params.iter().any(|(_, value)| value.contains(secret))) {
+        let shows = |secret: &str| params.iter().any(|(_, value)| value.contains(secret));
+        if path_secret.is_some_and(shows) {
             checks.invalid(
                 "order.callback_url",
                 "Leave it out, and agree on the address with QIWI: customers can read the form, and \

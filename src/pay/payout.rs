@@ -4,7 +4,7 @@ use super::amount::Amount;
 use super::outcome::Outcome;
 use super::params::Params;
 use super::status::check_transaction_id;
-use super::terms::{self, MONEY, Terms};
+use super::acquiring::{self, MONEY, Terms};
 use super::{Opcode, Place};
 use crate::credentials::Merchant;
 use crate::error::Error;
@@ -45,7 +45,7 @@ impl pb::PayoutRequest {
             params.number("txn_id", transaction_id);
         }
         checks.done()?;
-        let amount = terms::ledger_amount(checked.as_ref(), amount.as_ref());
+        let amount = acquiring::ledger_amount(checked.as_ref(), amount.as_ref());
         Ok(Terms { params, id: id.to_owned(), amount, parent: None })
     }
 }
@@ -66,7 +66,7 @@ impl Payment for pb::PayoutRequest {
     }
 
     fn taken(body: &[u8], id: &str) -> Option<Taken> {
-        terms::taken(body, id)
+        acquiring::taken(body, id)
     }
 
     fn reattempt(&self) -> bool {

@@ -4,7 +4,7 @@
 use super::amount::Amount;
 use super::outcome::Outcome;
 use super::params::Params;
-use super::terms::{self, MONEY, Terms};
+use super::acquiring::{self, MONEY, Terms};
 use super::{Opcode, Place};
 use crate::credentials::Merchant;
 use crate::error::Error;
@@ -98,7 +98,7 @@ macro_rules! purchase {
                     checks.within("top_up", |checks| top_up.add(checks, &mut params));
                 }
                 checks.done()?;
-                let amount = terms::ledger_amount(checked.as_ref(), amount.as_ref());
+                let amount = acquiring::ledger_amount(checked.as_ref(), amount.as_ref());
                 Ok(Terms { params, id: id.to_owned(), amount, parent: None })
             }
         }
@@ -119,7 +119,7 @@ macro_rules! purchase {
             }
 
             fn taken(body: &[u8], id: &str) -> Option<Taken> {
-                terms::taken(body, id)
+                acquiring::taken(body, id)
             }
 
             fn reattempt(&self) -> bool {

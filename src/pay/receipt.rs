@@ -133,7 +133,7 @@ fn code<E: TryFrom<i32>>(checks: &mut Checks, field: &'static str, value: i32) -
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
     use crate::pb::r#type::v1::Decimal;
 

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use prost::Message as _;
 
-use super::flow::unsuitable;
 use super::memo::{Before, Memo};
 use super::settle::{Finding, Look};
 use super::{millis, now_ms, show, unavailable};
@@ -51,7 +50,7 @@ impl Gateway {
         let Some(kind) = ledger_kind(request.kind()) else {
             return Err(Error::invalid("kind", "Say which method made the operation."));
         };
-        let merchant = cx.credential.as_deref().and_then(Merchant::of).ok_or_else(unsuitable)?;
+        let merchant = Merchant::required(cx.credential.as_deref())?;
         let account = Account::Site(merchant);
         let payments = self.payments();
         let key = Key::new(payments.owner(&account), kind, id.as_str());

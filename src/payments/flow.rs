@@ -534,7 +534,9 @@ fn payer<P: Payment>(account: &Account) -> Result<&P::Payer, Error> {
 
 /// A credential whose account is not of the sort a method is about.
 pub(super) fn unsuitable() -> Error {
-    Error::new(&reason::CREDENTIAL_KIND_UNSUITABLE).sent(Sent::No)
+    Error::new(&reason::CREDENTIAL_KIND_UNSUITABLE)
+        .field("x-qiwi-credential", "Name a credential of the sort the method is about.")
+        .sent(Sent::No)
 }
 
 /// Whether a payment that was not executed is sent again when its caller repeats it, without being

@@ -149,6 +149,7 @@ pub async fn run(gateway: Arc<Gateway>) {
             })
             .await;
         payments.scans.tidy();
+        payments.handovers.tidy();
         let (states, oldest) = payments.watchlist.summary(now_ms());
         payments.metrics.payments.open(&states, oldest.as_secs_f64());
         tokio::time::sleep(TICK).await;

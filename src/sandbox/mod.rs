@@ -69,8 +69,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 pub use acquiring::{
-    AcquiringConfig, AcquiringTransaction, Certificate, MerchantSite, SafeDeal, Strangers,
-    ThreeDSecure,
+    AcquiringConfig, AcquiringTransaction, Certificate, ClientFiles, MerchantSite, SafeDeal,
+    Strangers, ThreeDSecure,
 };
 pub use committed::CommittedPayment;
 pub use incoming::Incoming;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
@@ -16,10 +17,10 @@ use super::acquiring::{self, Authority, Gate};
 use super::call::Shared;
 use super::connection::accept;
 use super::{
-    AcquiringTransaction, Certificate, CommittedPayment, Incoming, MerchantSite, SandboxConfig,
-    admin, balances, bills, card_control, cards, detection, faults, history, identification,
-    invoices, journal, kazakhstan, keys, limits, orders, payments, postman, profile, providers,
-    receipts, tariffs, terms, webhooks,
+    AcquiringTransaction, Certificate, ClientFiles, CommittedPayment, Incoming, MerchantSite,
+    SandboxConfig, admin, balances, bills, card_control, cards, detection, faults, history,
+    identification, invoices, journal, kazakhstan, keys, limits, orders, payments, postman,
+    profile, providers, receipts, tariffs, terms, webhooks,
 };
 
 /// A running sandbox. Dropping it stops it too; [`shutdown`](Sandbox::shutdown) also waits.
@@ -78,6 +79,20 @@ impl Sandbox {
         match &self.acquiring {
             Some(acquiring) => acquiring.authority.client(name),
             None => Err(io::Error::other("this sandbox has no acquiring listener")),
+        }
+    }
+
+    /// Writes the authority and a new client certificate into a folder, or into a temporary one that
+    /// is removed with what is returned.
+    ///
+    /// # Errors
+    /// When there is no acquiring listener, or files cannot be written.
+    pub fn client_files(&self, name: &str, folder: Option<&Path>) -> io::Result<ClientFiles> {
+        let own = self.client_certificate(name)?;
+        let authority = self.acquiring_authority().unwrap_or_default();
+        match folder {
+            Some(folder) => ClientFiles::write(folder, authority, &own),
+            None => ClientFiles::temporary(authority, &own),
         }
     }
 

@@ -318,6 +318,39 @@ mod tests {
     }
 
     #[test]
+    fn a_card_payment_shows_its_order_and_hides_its_card_and_amount() {
+        let card =
+            pay::CardInfo { masked_pan: "411111******1111".to_owned(), ..Default::default() };
+        let error = crate::pay::transaction::error("8152", None);
+        let transaction = pay::Transaction {
+            transaction_id: "12".to_owned(),
+            type_raw: "1".to_owned(),
+            status_raw: "1".to_owned(),
+            amount: Some(money(15, 500_000_000)),
+            merchant_site: Some("99".to_owned()),
+            order_id: Some("order-1".to_owned()),
+            card: Some(card),
+            error,
+            ..Default::default()
+        };
+        let event = pb::Event {
+            kind: pb::EventKind::Acquiring.into(),
+            payload: Some(Payload::Acquiring(transaction)),
+            ..Default::default()
+        };
+        let hidden = shown(&event, false);
+        let line = concat!(
+            r#""kind":"ACQUIRING","source":"UNSPECIFIED","verification":"UNSPECIFIED","#,
+            r#""late":false,"acquiring":{"transaction_id":"12","type":"1","status":"1","#,
+            r#""error_code":"8152","amount":"***","currency":"***","merchant_site":"99","#,
+            r#""order_id":"order-1","card":"***"}}"#,
+        );
+        assert!(hidden.contains(line), "{hidden}");
+        let open = shown(&event, true);
+        assert!(open.contains("15.50") && open.contains("411111******1111"), "{open}");
+    }
+
+    #[test]
     fn personal_fields_are_hidden_unless_asked_for() {
         let transaction = Transaction {
             transaction_id: "12".to_owned(),

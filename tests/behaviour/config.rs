@@ -1,6 +1,7 @@
 //! Starting the program: all mistakes at once, plain words, and an exit code.
 
 use std::net::TcpListener;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::support::*;
 use process::{command, folder, run};
@@ -161,6 +162,7 @@ async fn the_sandbox_serves_a_newcomer_without_any_configuration() {
         ("QIWI_GATEWAY_SANDBOX__LISTEN", "127.0.0.1:0"),
     ];
     let process = process::Process::sandboxed("sandbox", toml, &free).await;
+    assert_ne!(process.address("acquiring"), process.address("sandbox"));
     let url = format!("http://{}", process.address("grpc"));
     let endpoint = tonic::transport::Endpoint::from_shared(url).unwrap();
     let channel = endpoint.connect().await.unwrap();
@@ -186,6 +188,42 @@ async fn the_sandbox_serves_a_newcomer_without_any_configuration() {
     process.signal("TERM");
     let ended = process.ended(std::time::Duration::from_secs(10)).await;
     assert_eq!(ended.status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn the_sandbox_alone_takes_card_operations_from_clients_with_its_certificate() {
+    let _installed = rustls::crypto::ring::default_provider().install_default();
+    let folder = process::folder("certificates");
+    let any = "127.0.0.1:0";
+    let mut sandbox = command(&[
+        "sandbox",
+        "--listen",
+        any,
+        "--acquiring-listen",
+        any,
+        "--certificates",
+        folder.to_str().unwrap(),
+    ]);
+    let mut sandbox = sandbox.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(sandbox.stdout.take().unwrap()).lines();
+    let address = loop {
+        let line = lines.next_line().await.unwrap().expect("it says where it listens");
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        if line["listener"] == "acquiring" {
+            break line["address"].as_str().unwrap().to_owned();
+        }
+    };
+    let file = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let authority = reqwest::Certificate::from_pem(file("ca.pem").as_bytes()).unwrap();
+    let own = format!("{}{}", file("client.pem"), file("client-key.pem"));
+    let own = reqwest::Identity::from_pem(own.as_bytes()).unwrap();
+    let client = || reqwest::Client::builder().no_proxy().tls_certs_only([authority.clone()]);
+    let url = format!("https://{address}/merchant/direct");
+    let known = client().identity(own).build().unwrap();
+    let answer = known.post(&url).body("none").send().await.unwrap().text().await.unwrap();
+    assert!(answer.contains("8018"), "{answer}");
+    assert!(client().build().unwrap().post(&url).body("none").send().await.is_err());
+    sandbox.kill().await.unwrap();
 }
 
 #[tokio::test]

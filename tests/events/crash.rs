@@ -18,8 +18,24 @@ const KILLS: usize = 40;
 /// Senders at once.
 const SENDERS: usize = 8;
 
+/// What the configuration names in the environment.
+pub const ENV: [(&str, &str); 2] = [("TOKEN", TOKEN), ("HOOK_KEY", KEY)];
+
+/// The configuration of a gateway with its log in a folder.
+pub fn toml(fake: &Fake, folder: &std::path::Path) -> String {
+    format!(
+        "[grpc]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+         [notifications]\nsources = [\"any\"]\nstore_timeout = \"10s\"\n\
+         [upstream]\nedge_url = \"{url}\"\n[state]\nengine = \"embedded\"\npath = \"{path}\"\n\
+         [credentials.main]\nkind = \"wallet\"\nwallet = \"{WALLET}\"\ntoken_env = \"TOKEN\"\n\
+         webhook = \"static\"\nwebhook_key_env = \"HOOK_KEY\"\n",
+        url = fake.url(),
+        path = folder.display(),
+    )
+}
+
 /// QIWI's side: one webhook and its key.
-async fn upstream() -> Fake {
+pub async fn upstream() -> Fake {
     Fake::by(|seen| match seen.path() {
         "/payment-notifier/v1/hooks/active" => Answer::json(format!(
             r#"{{"hookId":"{HOOK}","hookParameters":{{"url":"https://example.com/notifications/wallet/main"}},"hookType":"WEB","txnType":"BOTH"}}"#
@@ -35,16 +51,7 @@ async fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
     let kills = std::env::var("EVENT_KILLS").ok().map_or(KILLS, |text| text.parse().unwrap());
     let fake = upstream().await;
     let folder = process::folder("events-killed");
-    let toml = format!(
-        "[grpc]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
-         [notifications]\nsources = [\"any\"]\nstore_timeout = \"10s\"\n\
-         [upstream]\nedge_url = \"{url}\"\n[state]\nengine = \"embedded\"\npath = \"{path}\"\n\
-         [credentials.main]\nkind = \"wallet\"\nwallet = \"{WALLET}\"\ntoken_env = \"TOKEN\"\n\
-         webhook = \"static\"\nwebhook_key_env = \"HOOK_KEY\"\n",
-        url = fake.url(),
-        path = folder.display(),
-    );
-    let env = [("TOKEN", TOKEN), ("HOOK_KEY", KEY)];
+    let (toml, env) = (toml(&fake, &folder), ENV);
     let acknowledged = Arc::new(Mutex::new(Vec::new()));
     let sent = Arc::new(AtomicU64::new(0));
     for _ in 0..kills {

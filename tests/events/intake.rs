@@ -92,6 +92,51 @@ async fn what_is_forged_is_refused_and_counted_and_costs_no_question() {
 }
 
 #[tokio::test]
+async fn a_message_that_says_something_else_the_second_time_is_not_believed() {
+    let fake = Fake::always(Answer::new(404, "")).await;
+    let gateway = listening(&fake, |_| {}).await;
+    let letter = Letter::incoming(1);
+    assert_eq!(send(&gateway, &letter).await, 200);
+    // The signature covers neither; whoever holds it could write them.
+    for other in [
+        Letter { comment: "for somebody else".to_owned(), ..letter.clone() },
+        Letter { status: "ERROR", ..letter.clone() },
+    ] {
+        assert_eq!(send(&gateway, &other).await, 200, "a repeat would not help");
+    }
+    let events = events(&gateway).await;
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].event.status, "SUCCESS");
+    assert_eq!(gateway.metric("qiwi_events_conflict_total", &[]).await, 2);
+    assert!(gateway.log().contains("a delivery came again with another content"));
+}
+
+#[tokio::test]
+async fn repeats_under_the_key_and_the_hook_before_are_good_for_a_while_and_make_one_event() {
+    let fake = Fake::always(Answer::new(404, "")).await;
+    let grace = Duration::from_secs(2);
+    let gateway = listening(&fake, |config| config.notifications.key_grace = grace).await;
+    let (hub, name) = (gateway.hub(), Arc::from("main"));
+    let other_key = "b3RoZXIga2V5IG9mIHNvbWVib2R5IGVsc2UgaGVyZSE=";
+    let other_hook = uuid::Uuid::now_v7();
+    let letter = Letter::incoming(1);
+    assert_eq!(send(&gateway, &letter).await, 200);
+    // The key changes, then the hook.
+    let hook = HOOK.parse().unwrap();
+    hub.hooks.learn(&*hub.log, &hub.cipher, &name, hook, other_key).await.unwrap();
+    assert_eq!(send(&gateway, &letter).await, 200, "the old key");
+    let new_key = Letter { key: other_key, ..Letter::incoming(1) };
+    assert_eq!(send(&gateway, &new_key).await, 200, "the new key");
+    hub.hooks.learn(&*hub.log, &hub.cipher, &name, other_hook, other_key).await.unwrap();
+    assert_eq!(send(&gateway, &letter).await, 200, "the old hook");
+    let new_hook = Letter { hook: other_hook.to_string(), ..new_key.clone() };
+    assert_eq!(send(&gateway, &new_hook).await, 200, "the new hook");
+    // What was in flight under the old ones comes for the first time.
+    assert_eq!(send(&gateway, &Letter::incoming(2)).await, 200);
+    assert_eq!(events(&gateway).await.len(), 2);
+}
+
+#[tokio::test]
 async fn a_hook_nobody_knows_is_asked_for_once_and_is_to_come_again() {
     let fake = Fake::always(Answer::new(404, "")).await;
     let gateway = listening(&fake, |_| {}).await;

@@ -2,6 +2,16 @@
 
 /// Killed at any moment.
 mod crash;
+/// Files of the log that are full or not what they were.
+mod damage;
+/// Stopped and replaced under load.
+mod drain;
+/// What ends streams before their clients do.
+mod ends;
+/// Killed at a certain moment.
+mod failpoint;
+/// Which test shows what becomes of which fault.
+mod faults;
 /// Consumer groups: each event acknowledged by somebody, whoever fails.
 mod groups;
 /// Webhooks the gateway looks after, as operators and callers see them.
@@ -16,6 +26,10 @@ mod pay;
 mod poll;
 /// Lists, single events, the state of the log, and whose events a call sees.
 mod read;
+/// Several gateways over one log.
+mod replicas;
+/// A log that tests come in between.
+mod shared;
 /// Streams: resuming, slow clients, ends.
 mod stream;
 /// The command that prints the log.

@@ -3,7 +3,7 @@
 mod balances;
 mod confirmation;
 mod history;
-mod world;
+pub(super) mod world;
 
 use std::time::{Duration, Instant};
 

@@ -228,6 +228,30 @@ async fn wrong_fields_are_named_and_what_is_private_is_not_repeated() {
 }
 
 #[tokio::test]
+async fn the_secret_of_the_merchants_hook_reaches_no_customer() {
+    let secret = "path-secret-0123456789";
+    let file = process::folder("paths").join("path");
+    process::replace(&file, secret);
+    let fake = Fake::always(Answer::new(500, "")).await;
+    let mut setup = Setup::new(&fake);
+    let shop = setup.config.credentials.get_mut("shop").unwrap();
+    shop.webhook_path_secret_file = Some(file);
+    let gateway = setup.start().await;
+    let channel = gateway.channel().await;
+    let with_hook = |url: String| {
+        let order = pb::OrderDetails { callback_url: url, ..Default::default() };
+        pb::BuildPaymentFormRequest { order: Some(order), ..sale() }
+    };
+    let shown = with_hook(format!("https://domain.tld/pay/shop/{secret}"));
+    let refused = told(&build(&channel, &Ask::with(SHOP), shown).await.unwrap_err());
+    assert_eq!(refused.fields(), ["order.callback_url"]);
+    assert!(!refused.everything.contains(secret));
+    let hidden = with_hook("https://domain.tld/pay/shop".to_owned());
+    let form = build(&channel, &Ask::with(SHOP), hidden).await.unwrap();
+    assert!(!form.html.contains(secret));
+}
+
+#[tokio::test]
 async fn a_merchant_without_a_site_cannot_sign() {
     let fake = Fake::always(Answer::new(500, "")).await;
     let mut setup = Setup::new(&fake).credential("bare", Kind::Merchant, None, "another-key");

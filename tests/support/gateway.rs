@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use qiwi_gateway::config::{BaseUrl, Config, CredentialConfig, Poll, Variable};
 use qiwi_gateway::credentials::{Kind, Wallet};
+use qiwi_gateway::events::EventLog;
+use qiwi_gateway::ledger::LedgerKey;
 use qiwi_gateway::operations;
 use qiwi_gateway::server::{Server, StartError};
+use qiwi_gateway::state::MemoryLedger;
+use qiwi_gateway::state::open::Opened;
 use qiwi_gateway::telemetry::{self, LogOutput, MemoryLog, Telemetry, TelemetrySettings};
 use tonic::transport::{Channel, Endpoint};
 
@@ -38,6 +43,9 @@ pub fn opening(rpc: &str) -> &'static [(&'static str, &'static str)] {
         _ => MAIN,
     }
 }
+
+/// The key of gateways that share a log.
+pub const SHARED_KEY: [u8; 32] = [42; 32];
 
 /// A gateway about to be started.
 pub struct Setup {
@@ -157,6 +165,15 @@ impl Setup {
 
     /// Starts it, or says why not.
     pub async fn try_start(self) -> Result<Gateway, StartError> {
+        self.run(None).await
+    }
+
+    /// Starts it over this log, which others may share, with a ledger in memory.
+    pub async fn start_over(self, log: Arc<dyn EventLog>) -> Gateway {
+        self.run(Some(log)).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    async fn run(self, log_of_events: Option<Arc<dyn EventLog>>) -> Result<Gateway, StartError> {
         let Self { config, env, telemetry } = self;
         let log = MemoryLog::default();
         let settings =
@@ -165,7 +182,16 @@ impl Setup {
         // Of this thread only, so that every test under `cargo test` has its own; the tests run on
         // one thread each.
         let installed = telemetry.install_local();
-        let server = Server::start(config, &telemetry, |name| env.get(name).cloned()).await?;
+        let env = |name: &str| env.get(name).cloned();
+        let server = match log_of_events {
+            None => Server::start(config, &telemetry, env).await?,
+            Some(log) => {
+                // The same key for all who share it: what one seals the others open.
+                let (store, key) = (Arc::new(MemoryLedger::new()), LedgerKey::new(&SHARED_KEY));
+                let opening = async { Ok(Opened { store, key, log }) };
+                Server::start_with(config, &telemetry, env, opening).await?
+            }
+        };
         Ok(Gateway {
             address: server.grpc_address(),
             admin: server.admin_address(),

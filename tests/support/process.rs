@@ -161,6 +161,11 @@ impl Process {
         assert!(status.success(), "kill -s {signal} {pid}");
     }
 
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
     /// Whether it runs still.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()

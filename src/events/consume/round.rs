@@ -90,6 +90,13 @@ impl Runtime {
             return Err(Trouble::Over(error));
         }
         self.first = info.first;
+        if self.kept.is_none() {
+            let last = log.read(info.last.saturating_sub(1), Limit::events(1)).await;
+            // A log without events has no deadlines of them either.
+            if let Some(last) = last.ok().and_then(|last| last.first().map(|of| of.logged_ms)) {
+                self.clock.reach(last);
+            }
+        }
         self.progress.send_modify(|progress| progress.head_ms = hub::now_ms());
         self.looked = Some(Instant::now());
         // What is only in memory is newer than the same version of the cell.

@@ -96,7 +96,9 @@ impl From<LogError> for Trouble {
     }
 }
 
-/// A clock that goes on evenly whatever happens to the system's; the same for a whole runtime.
+/// A clock that goes on evenly whatever happens to the system's; the same for a whole runtime. It
+/// is never behind the log: deadlines another runtime gave before the system's clock was set back
+/// would last for longer than they were meant to.
 #[derive(Clone, Copy)]
 pub(super) struct Clock {
     since: Instant,
@@ -106,6 +108,12 @@ pub(super) struct Clock {
 impl Clock {
     fn start() -> Self {
         Self { since: Instant::now(), since_ms: hub::now_ms() }
+    }
+
+    /// Sets it forward to a moment, if it is behind.
+    pub(super) fn reach(&mut self, ms: i64) {
+        let behind_ms = ms.saturating_sub(self.now_ms()).max(0);
+        self.since_ms = self.since_ms.saturating_add(behind_ms);
     }
 
     /// Unix milliseconds.

@@ -1,6 +1,9 @@
 //! Groups at work over a log in memory, on a clock that passes when everybody waits.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod clock;
+mod parted;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;

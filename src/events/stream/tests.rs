@@ -1,6 +1,11 @@
 //! Streams over a log in memory, with clients of every pace.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod clock;
+mod crowd;
+mod race;
+mod slow;
+
 use std::collections::BTreeMap;
 
 use prost::Message as _;
@@ -30,7 +35,14 @@ fn settings(change: impl FnOnce(&mut config::Events)) -> config::Events {
 
 /// Everything about events with its feed running, for as long as what is returned lives.
 fn running(settings: config::Events) -> (Arc<Hub>, tokio_util::task::AbortOnDropHandle<()>) {
-    let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new(Retention::DEFAULT));
+    running_over(Arc::new(MemoryLog::new(Retention::DEFAULT)), settings)
+}
+
+/// The same over this log.
+fn running_over(
+    log: Arc<dyn EventLog>,
+    settings: config::Events,
+) -> (Arc<Hub>, tokio_util::task::AbortOnDropHandle<()>) {
     let hub = Arc::new(testing::hub_of(log, settings));
     let feeding = Arc::clone(&hub);
     let feed = tokio::spawn(async move { feeding.run_feed().await });

@@ -1,6 +1,6 @@
 //! The members of a notification of QIWI PAY, from JSON to types. Nothing here believes anything.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use crate::money::{self, Number};
 use crate::notification::json::{Object, Scalar};

@@ -9,7 +9,6 @@ use uuid::Uuid;
 use super::{Kind, Payment, Signed, Status, Unsigned};
 use crate::credentials::Wallet;
 use crate::money::{self, Number};
-use crate::notification::identity::BodyDigest;
 use crate::notification::json::{Object, Scalar};
 use crate::notification::{Amount, Refusal};
 
@@ -41,7 +40,6 @@ pub(super) fn payment(
     hook_id: Uuid,
     message_id: Uuid,
     version: Option<String>,
-    digest: BodyDigest,
 ) -> Result<Payment, Refusal> {
     let text = |name| object.scalar(name).map(|scalar| scalar.text.into_owned());
     let txn_id = text("txnId").filter(|id| is_transaction_id(id));
@@ -75,7 +73,6 @@ pub(super) fn payment(
         sign_fields: object.string("signFields").ok_or(Refusal::Malformed("payment.signFields"))?,
         key_index: 0,
         unread: rest.unread,
-        digest,
     })
 }
 

@@ -6,7 +6,6 @@ use uuid::Uuid;
 
 use crate::credentials::Wallet;
 use crate::notification::Amount;
-use crate::notification::identity::{BodyDigest, DeliveryKey, TransitionKey};
 use crate::pb::r#type::v1 as pb;
 
 /// What a message turned out to be.
@@ -36,8 +35,6 @@ pub struct Payment {
     pub key_index: usize,
     /// Members that were there and could not be read; each is passed over.
     pub unread: Vec<&'static str>,
-    /// The digest of the body.
-    pub digest: BodyDigest,
 }
 
 /// What the signature of a payment covers.
@@ -124,8 +121,6 @@ pub struct Doubtful {
     pub sign_fields: String,
     /// What is unusual.
     pub doubt: Doubt,
-    /// The digest of the body.
-    pub digest: BodyDigest,
 }
 
 /// What is unusual about a message with a right signature.
@@ -151,8 +146,6 @@ pub struct Test {
     pub message_id: Option<Uuid>,
     /// Whether it proves that the key is right.
     pub signature: TestSignature,
-    /// The digest of the body.
-    pub digest: BodyDigest,
 }
 
 /// The signature of a test notification, which need not have one.
@@ -171,42 +164,6 @@ impl Payment {
     #[must_use]
     pub fn covers(&self, field: &str) -> bool {
         self.sign_fields.split(',').any(|signed| signed == field)
-    }
-
-    /// The state of the transaction that it reports.
-    #[must_use]
-    pub fn transition(&self) -> TransitionKey {
-        let Self { wallet, signed, unsigned, .. } = self;
-        let (kind, status) = (&signed.kind_raw, &unsigned.status_raw);
-        TransitionKey::transaction(wallet, &signed.txn_id, kind, status)
-    }
-
-    /// The message itself.
-    #[must_use]
-    pub fn delivery(&self) -> DeliveryKey {
-        DeliveryKey::new(self.unsigned.hook_id, self.unsigned.message_id)
-    }
-}
-
-impl Doubtful {
-    /// The message itself.
-    #[must_use]
-    pub fn delivery(&self) -> DeliveryKey {
-        DeliveryKey::new(self.hook_id, self.message_id)
-    }
-}
-
-impl Test {
-    /// The message itself, when it says which it is.
-    #[must_use]
-    pub fn delivery(&self) -> Option<DeliveryKey> {
-        Some(DeliveryKey::new(self.hook_id?, self.message_id?))
-    }
-
-    /// What makes it one test and not another.
-    #[must_use]
-    pub fn transition(&self) -> TransitionKey {
-        TransitionKey::test(self.delivery(), self.digest)
     }
 }
 

@@ -3,8 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;
-use crate::config::Config;
-use crate::credentials::Credentials;
 use crate::credentials::SigningKey;
 use crate::pb::r#type::v1::Money;
 
@@ -12,29 +10,8 @@ const PAGE: &str = "https://pay.qiwi.com/paypage/initial";
 /// The secret of the address of the merchant's notifications.
 const PATH_SECRET: &str = "path-secret-0123456789";
 
-/// A merchant with the key of QIWI's samples.
-fn merchant() -> Credentials {
-    let folder = std::env::temp_dir().join(format!("qiwi-gateway-{}", uuid::Uuid::new_v4()));
-    std::fs::create_dir(&folder).unwrap();
-    std::fs::write(folder.join("path"), PATH_SECRET).unwrap();
-    let toml = format!(
-        "[credentials.shop]\nkind = \"merchant\"\nmerchant_site = \"99\"\nsecret_env = \"KEY\"\n\
-         webhook_path_secret_file = {:?}\n",
-        folder.join("path")
-    );
-    let config = Config::from_toml(&toml).unwrap();
-    let key = |name: &str| (name == "KEY").then(|| "secret_key".to_owned());
-    let credentials = Credentials::load(&config, key).unwrap();
-    std::fs::remove_dir_all(folder).unwrap();
-    credentials
-}
-
 fn params(request: &pb::BuildPaymentFormRequest) -> Result<Params, String> {
-    let credentials = merchant();
-    let shop = credentials.named("shop").unwrap();
-    request
-        .params(shop.merchant_site.as_deref().unwrap(), &shop)
-        .map_err(|error| format!("{error:?}"))
+    request.params("99", Some(PATH_SECRET)).map_err(|error| format!("{error:?}"))
 }
 
 fn rub(units: i64) -> Option<Money> {
@@ -157,16 +134,6 @@ fn the_secret_of_an_address_is_not_put_into_a_form() {
     let told = told_by(format!("https://domain.tld/hook/{PATH_SECRET}")).unwrap_err();
     assert!(told.contains("\"order.callback_url\"") && !told.contains(PATH_SECRET), "{told}");
     told_by("https://domain.tld/hook/another-0123456789".into()).unwrap();
-}
-
-#[test]
-fn a_credential_that_cannot_sign_is_refused() {
-    let credentials = Credentials::load(
-        &Config::from_toml("[credentials.main]\nkind = \"wallet\"\ntoken_env = \"T\"\n").unwrap(),
-        |_| Some("token-of-main".to_owned()),
-    );
-    let main = credentials.unwrap().named("main").unwrap();
-    assert!(Merchant::of(&main).is_none(), "only a merchant's credential signs");
 }
 
 #[test]

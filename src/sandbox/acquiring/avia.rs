@@ -105,6 +105,8 @@ impl Form {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
     use serde_json::json;
 
     use super::*;

@@ -39,6 +39,8 @@ impl World {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
     use serde_json::json;
 
     use super::super::signature;

@@ -60,6 +60,8 @@ fn positive(of: &Value, name: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
     use serde_json::json;
 
     use super::*;

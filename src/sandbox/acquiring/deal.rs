@@ -59,6 +59,8 @@ pub(super) fn wallet(fields: &Fields, site: &MerchantSite, checks: &mut Checks) 
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
     use super::*;
 
     #[test]

@@ -88,6 +88,8 @@ fn plain(value: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
     use super::*;
 
     /// The vectors TV-30, 31, 35 to 42 and a public client's, by their texts.

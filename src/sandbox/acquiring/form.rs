@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -120,11 +121,13 @@ fn show(shared: &Shared, headers: &HeaderMap, form: Form) -> Response {
 /// Takes what the customer has typed and pays.
 pub(in crate::sandbox) async fn pay(
     State(shared): State<Arc<Shared>>,
+    fault: Option<Extension<PaymentFault>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let paid = tokio::spawn(async move {
-        let paid = pay_form(&shared, &Fields::of_form(&body)).await;
+        let fault = fault.map(|Extension(fault)| fault).unwrap_or_default();
+        let paid = pay_form(&shared, &Fields::of_form(&body), &fault).await;
         paid.map(|name| (shared, name))
     });
     match paid.await {
@@ -134,7 +137,11 @@ pub(in crate::sandbox) async fn pay(
     }
 }
 
-async fn pay_form(shared: &Shared, typed: &Fields) -> Result<String, Refused> {
+async fn pay_form(
+    shared: &Shared,
+    typed: &Fields,
+    fault: &PaymentFault,
+) -> Result<String, Refused> {
     let name = typed.text("form").unwrap_or_default();
     let step = {
         let mut world = shared.world();
@@ -152,8 +159,7 @@ async fn pay_form(shared: &Shared, typed: &Fields) -> Result<String, Refused> {
         if fields.text("amount").is_none() {
             fields.set("amount", typed.text("amount"));
         }
-        let fault = PaymentFault::default();
-        let step = purchase::begin(&mut world, &site, form.kind, &fields, &fault)?;
+        let step = purchase::begin(&mut world, &site, form.kind, &fields, fault)?;
         if let Some(form) = world.acquiring.form(&name) {
             form.transaction = Some(step.id);
         }

@@ -20,6 +20,7 @@ mod committed;
 mod deal;
 mod direct;
 mod fields;
+mod files;
 mod follow;
 mod form;
 mod html;
@@ -43,6 +44,7 @@ pub(super) use book::Book;
 pub(super) use callback::signed_text;
 pub use committed::AcquiringTransaction;
 pub(super) use direct::Visitor;
+pub use files::ClientFiles;
 #[cfg(test)]
 pub(super) use packed::pack as packed_for_tests;
 pub(super) use record::shown;

@@ -147,9 +147,9 @@ pub(super) fn finish(
         return Ok(Step { id, view: View::Purchase, due: None });
     }
     world.came_back(id);
-    if let (Some(code), Some(one)) = (fault.decline_code, world.acquiring.transactions.get_mut(&id))
-    {
-        one.verdict = Verdict::Declined(code);
+    if let Some(one) = world.acquiring.transactions.get_mut(&id) {
+        one.verdict = fault.decline_code.map_or(one.verdict, Verdict::Declined);
+        one.earlier = late(fault).map(|until| (State::Init, until));
     }
     let due = world.decide(id);
     Ok(Step { id, view: View::Purchase, due })

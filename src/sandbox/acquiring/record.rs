@@ -39,6 +39,8 @@ pub(in crate::sandbox) fn shown(body: &[u8]) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
     use super::*;
 
     #[test]

@@ -193,13 +193,13 @@ impl Transaction {
         if self.hidden_until.is_some_and(|until| now < until) {
             return None;
         }
-        let mut shown = self.common();
-        let mut put = |name: &str, value: Value| shown.insert(name.to_owned(), value);
         if let Some((state, until)) = self.earlier
             && now < until
         {
-            put("txn_status", json!(state.number()));
+            return Self { state, error_code: 0, earlier: None, ..self.clone() }.as_entry(now);
         }
+        let mut shown = self.common();
+        let mut put = |name: &str, value: Value| shown.insert(name.to_owned(), value);
         put("pan", json!(self.card.masked));
         put("amount", amount::printed(self.amount));
         put("currency", json!(self.currency));

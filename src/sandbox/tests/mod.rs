@@ -2,8 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod acquiring;
+mod acquiring_callbacks;
 mod acquiring_errors;
+mod acquiring_faults;
+mod acquiring_form;
 mod acquiring_test_mode;
+mod acquiring_tls;
 mod areas;
 mod bills;
 mod errors;

@@ -103,8 +103,32 @@ pub struct Orders {
     pub panic: AtomicBool,
     pub stall: AtomicBool,
     pub syncs: AtomicU64,
+    /// Writes and syncs that were asked of a handle one of whose syncs had failed.
+    pub after_failure: AtomicU64,
     /// Copies of the file as a power cut after each sync could leave it, when asked for.
     pub journal: Mutex<Option<Journal>>,
+    /// What power cuts at each sync leave, when asked for; needs the journal.
+    pub cuts: Mutex<Option<Vec<Cut>>>,
+    /// What a test calls answered by now; a cut notes it.
+    pub answered: AtomicU64,
+}
+
+/// The files of a store as a power cut leaves them.
+#[derive(Debug, Clone)]
+pub struct Cut {
+    pub answered: u64,
+    pub database: Vec<u8>,
+    pub mark: Vec<u8>,
+}
+
+impl Cut {
+    /// The files in a folder of their own.
+    pub fn folder(&self, stem: &str) -> Folder {
+        let folder = Folder::new();
+        fs::write(folder.file(&format!("{stem}.redb")), &self.database).unwrap();
+        fs::write(folder.file(&format!("{stem}.mark")), &self.mark).unwrap();
+        folder
+    }
 }
 
 /// The file as of the last sync, and what was done since.
@@ -136,6 +160,13 @@ impl Step {
 }
 
 impl Journal {
+    /// What was synced and nothing else, and that with everything written since.
+    fn ends(&self) -> [Vec<u8>; 2] {
+        let mut all = self.synced.clone();
+        self.since.iter().for_each(|step| step.play(&mut all));
+        [self.synced.clone(), all]
+    }
+
     /// What a power cut leaves: what was synced, and any of what was not, in any order.
     pub fn cut(&self) -> Vec<u8> {
         let mut file = self.synced.clone();
@@ -159,7 +190,9 @@ impl Journal {
 #[derive(Debug)]
 struct Disk {
     file: FileBackend,
+    mark: PathBuf,
     orders: Arc<Orders>,
+    has_failed: AtomicBool,
 }
 
 impl Disk {
@@ -169,6 +202,40 @@ impl Disk {
             std::thread::sleep(Duration::from_millis(5));
         }
         order.lock().map_or(Ok(()), |kind| Err(kind.into()))
+    }
+
+    fn asked(&self) {
+        if self.has_failed.load(Ordering::Relaxed) {
+            self.orders.after_failure.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The power goes now, in every way: without what is not synced, with all or some of it, and
+    /// while the mark is written that comes after it.
+    fn cut(&self) {
+        let journal = self.orders.journal.lock();
+        let mut cuts = self.orders.cuts.lock();
+        // A database under its first name has no mark yet, and is made anew.
+        let (Some(journal), Some(cuts), Ok(mark)) =
+            (journal.as_ref(), cuts.as_mut(), fs::read(&self.mark))
+        else {
+            return;
+        };
+        let answered = self.orders.answered.load(Ordering::Relaxed);
+        let [synced, all] = journal.ends();
+        let mut torn = mark.clone();
+        let half = torn.len() / 2;
+        let older = if torn[..44].iter().all(|byte| *byte == 0) || seq(&torn) < seq(&torn[half..]) {
+            0
+        } else {
+            half
+        };
+        torn[older..older + 22].fill(0xA5);
+        for (database, mark) in
+            [(synced, &mark), (journal.cut(), &mark), (all.clone(), &mark), (all, &torn)]
+        {
+            cuts.push(Cut { answered, database, mark: mark.clone() });
+        }
     }
 
     fn note(&self, step: impl FnOnce() -> Step) {
@@ -189,13 +256,17 @@ impl StorageBackend for Disk {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        self.asked();
         self.check(&self.orders.write)?;
         self.note(|| Step::Length(len));
         self.file.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.check(&self.orders.sync)?;
+        self.asked();
+        self.check(&self.orders.sync)
+            .inspect_err(|_| self.has_failed.store(true, Ordering::Relaxed))?;
+        self.cut();
         self.orders.syncs.fetch_add(1, Ordering::Relaxed);
         if let Some(journal) = self.orders.journal.lock().as_mut() {
             for step in std::mem::take(&mut journal.since) {
@@ -206,6 +277,7 @@ impl StorageBackend for Disk {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.asked();
         self.check(&self.orders.write)?;
         self.note(|| Step::Write(offset, data.to_vec()));
         self.file.write(offset, data)
@@ -224,6 +296,11 @@ impl StorageBackend for Disk {
     }
 }
 
+/// The number in a slot of a mark.
+fn seq(slot: &[u8]) -> u64 {
+    u64::from_le_bytes(slot[24..32].try_into().unwrap())
+}
+
 /// A way to files with such a disk below them.
 pub fn opener(orders: &Arc<Orders>) -> Opener {
     let orders = orders.clone();
@@ -235,6 +312,8 @@ pub fn opener(orders: &Arc<Orders>) -> Opener {
         }
         #[allow(clippy::useless_conversion)]
         let file = FileBackend::new(file)?;
-        builder.create_with_backend(Disk { file, orders: orders.clone() })
+        let mark = path.with_extension("mark");
+        let has_failed = AtomicBool::default();
+        builder.create_with_backend(Disk { file, mark, orders: orders.clone(), has_failed })
     })
 }

@@ -1,7 +1,6 @@
 //! What engines of one process decide alike, whatever they keep events in.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
+use crate::events::hub::now_ms;
 use crate::events::{Append, Chain, Delivery, EventId, Outcome, Tier};
 
 /// Most events and cells that go at once, before others get their turn.
@@ -66,9 +65,7 @@ pub fn decide<I: Index>(index: &I, append: &Append) -> Result<Decision, I::Error
 
 /// The log's clock: the system's, and never back.
 pub fn clock(last_ms: i64) -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now_ms = since.ok().and_then(|since| i64::try_from(since.as_millis()).ok());
-    now_ms.map_or(last_ms, |now_ms| now_ms.max(last_ms))
+    now_ms().max(last_ms)
 }
 
 /// The first of the places from `first` to before `end` at which something holds, which holds at

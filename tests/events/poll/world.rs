@@ -60,7 +60,7 @@ impl World {
         change(self.items.iter_mut().find(|item| item.id == id).unwrap());
     }
 
-    fn answer(&self, seen: &Seen) -> Answer {
+    pub fn answer(&self, seen: &Seen) -> Answer {
         let path = seen.path();
         if path.starts_with("/funding-sources/") {
             return self.accounts(seen);

@@ -4,6 +4,7 @@
 mod damage;
 mod disk;
 mod kill;
+mod power;
 
 use super::*;
 use crate::events::Tier;

@@ -1,4 +1,5 @@
-//! What all operations that move money are made of: parameters, the id they are found by, the amount.
+//! What the operations of `proto/qiwi/pay/v1/acquiring.proto` that move money are made of: parameters,
+//! the id they are found by, the amount. Each has a file of its own beside this one.
 
 use super::DIRECT;
 use super::amount::Amount;

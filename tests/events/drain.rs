@@ -1,0 +1,97 @@
+//! Stopped and replaced under load, as in an update.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tonic::transport::{Channel, Endpoint};
+
+use super::crash::{ENV, toml, upstream};
+use super::letter::{Letter, try_post};
+use super::*;
+
+const ROUNDS: usize = 3;
+const SENDERS: usize = 4;
+
+async fn channel(running: &process::Process) -> Channel {
+    let address = format!("http://{}", running.address("grpc"));
+    Endpoint::from_shared(address).unwrap().connect().await.unwrap()
+}
+
+/// Each gateway is asked to stop while notifications come and a stream is read; the next one begins
+/// while the last one still drains, and waits for the files.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_update_under_load_ends_streams_orderly_and_loses_no_200() {
+    let fake = upstream().await;
+    let folder = process::folder("events-drained");
+    // What probes would learn of takes no time here.
+    let toml = format!("{}[drain]\nlame_duck = \"0s\"\ngrace = \"5s\"\n", toml(&fake, &folder));
+    let acknowledged = Arc::new(Mutex::new(BTreeSet::new()));
+    let sent = Arc::new(AtomicU64::new(0));
+    let mut running = process::Process::serve("events-drained", &toml, &ENV).await;
+    let (mut got, mut place) = (Vec::new(), end_of_log(pb::LogAnchor::Earliest));
+    for _ in 0..ROUNDS {
+        let to = running.address("notifications");
+        let stop = Arc::new(AtomicBool::new(false));
+        let senders: Vec<_> = (0..SENDERS)
+            .map(|_| {
+                let (acknowledged, sent, stop) = (acknowledged.clone(), sent.clone(), stop.clone());
+                tokio::spawn(async move {
+                    while !stop.load(Ordering::Relaxed) {
+                        let letter = Letter::incoming(sent.fetch_add(1, Ordering::Relaxed));
+                        match try_post(to, "/notifications/wallet/main", &[], &letter.body()).await {
+                            Some((200, _)) => drop(acknowledged.lock().insert(letter.txn)),
+                            Some(_) => {}
+                            None => return,
+                        }
+                    }
+                })
+            })
+            .collect();
+        let channel = channel(&running).await;
+        let mut stream = subscribe(&channel, &Ask::with(MAIN), &from(place)).await.unwrap();
+        let enough = acknowledged.lock().len() + 20;
+        while acknowledged.lock().len() < enough {
+            let message = next(&mut stream).await.expect("no end").unwrap();
+            got.extend(message.events.iter().map(numbered));
+        }
+        running.signal("TERM");
+        let (following, (messages, status)) = tokio::join!(
+            process::Process::serve("events-drained", &toml, &ENV),
+            to_the_end(stream),
+        );
+        got.extend(messages.iter().flat_map(|of| &of.events).map(numbered));
+        let told = ended(status);
+        assert_eq!(told.reason, "GATEWAY_DRAINING");
+        let last = messages.into_iter().next_back().expect("a last heartbeat");
+        assert!(last.events.is_empty());
+        place = cursor(last.cursor);
+        assert!(running.ended(Duration::from_secs(20)).await.status.success());
+        stop.store(true, Ordering::Relaxed);
+        for sender in senders {
+            sender.await.unwrap();
+        }
+        running = following;
+    }
+    let channel = channel(&running).await;
+    let mut stream = subscribe(&channel, &Ask::with(MAIN), &from(place)).await.unwrap();
+    let (_, rest) = caught_up(&mut stream).await;
+    got.extend(rest.iter().map(numbered));
+    let sequences: Vec<_> = got.iter().map(|(sequence, _)| *sequence).collect();
+    let count = i64::try_from(got.len()).unwrap();
+    assert_eq!(sequences, (1..=count).collect::<Vec<_>>(), "no gap and nothing twice");
+    let stored: BTreeSet<u64> = got.iter().map(|(_, transaction)| *transaction).collect();
+    assert_eq!(stored.len(), got.len(), "an event is there twice");
+    let acknowledged = acknowledged.lock();
+    let lost: Vec<_> = acknowledged.difference(&stored).collect();
+    assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+    running.signal("TERM");
+    assert!(running.ended(Duration::from_secs(20)).await.status.success());
+}
+
+/// An event's place and its transaction.
+fn numbered(event: &pb::Event) -> (i64, u64) {
+    let Some(pb::event::Payload::Transaction(of)) = &event.payload else { panic!("{event:?}") };
+    (event.sequence, of.transaction_id.parse().unwrap())
+}
