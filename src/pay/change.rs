@@ -3,12 +3,12 @@
 //!
 //! QIWI knows them by no id of the merchant's, so what there was before is read first.
 
+use super::acquiring::{self, MONEY, Terms};
 use super::amount::Amount;
 use super::answer::Listed;
 use super::outcome::Outcome;
 use super::params::Params;
 use super::status::{self, check_transaction_id};
-use super::acquiring::{self, MONEY, Terms};
 use super::transaction::Noted;
 use super::{Opcode, Place};
 use crate::credentials::Merchant;
@@ -181,8 +181,8 @@ macro_rules! change {
                 Ok(self.change().terms(merchant)?.sending(merchant))
             }
 
-            fn taken(body: &[u8], id: &str) -> Option<Taken> {
-                acquiring::taken(body, id)
+            fn taken(body: &[u8], _: &str) -> Option<Taken> {
+                acquiring::taken(body, Self::KIND)
             }
 
             fn reattempt(&self) -> bool {

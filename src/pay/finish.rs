@@ -3,10 +3,10 @@
 use zeroize::Zeroize as _;
 
 use super::Opcode;
+use super::acquiring::{self, MONEY, Terms};
 use super::outcome::Outcome;
 use super::params::Params;
 use super::status::check_transaction_id;
-use super::acquiring::{self, MONEY, Terms};
 use crate::credentials::Merchant;
 use crate::error::Error;
 use crate::ledger::OperationKind;
@@ -55,7 +55,8 @@ impl Payment for pb::Finish3dsRequest {
     }
 
     fn taken(body: &[u8], id: &str) -> Option<Taken> {
-        acquiring::taken(body, id)
+        // It says what became of this transaction, or nothing.
+        acquiring::taken(body, Self::KIND).filter(|of| of.transaction_id.as_deref() == Some(id))
     }
 
     fn reattempt(&self) -> bool {

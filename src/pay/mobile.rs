@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use zeroize::Zeroize as _;
 
 use super::Opcode;
+use super::acquiring::{self, MONEY, Terms};
 use super::amount::Amount;
 use super::check;
 use super::outcome::Outcome;
 use super::params::Params;
 use super::status::{check_order_id, check_transaction_id};
-use super::acquiring::{self, MONEY, Terms};
 use crate::credentials::Merchant;
 use crate::error::Error;
 use crate::ledger::OperationKind;
@@ -151,8 +151,8 @@ macro_rules! mobile {
                 Ok(self.terms(merchant)?.sending(merchant))
             }
 
-            fn taken(body: &[u8], id: &str) -> Option<Taken> {
-                acquiring::taken(body, id)
+            fn taken(body: &[u8], _: &str) -> Option<Taken> {
+                acquiring::taken(body, Self::KIND)
             }
 
             fn reattempt(&self) -> bool {

@@ -1,10 +1,10 @@
 //! Payouts to a card (catalogue P-API-20).
 
+use super::acquiring::{self, MONEY, Terms};
 use super::amount::Amount;
 use super::outcome::Outcome;
 use super::params::Params;
 use super::status::check_transaction_id;
-use super::acquiring::{self, MONEY, Terms};
 use super::{Opcode, Place};
 use crate::credentials::Merchant;
 use crate::error::Error;
@@ -65,8 +65,8 @@ impl Payment for pb::PayoutRequest {
         Ok(self.terms(merchant)?.sending(merchant))
     }
 
-    fn taken(body: &[u8], id: &str) -> Option<Taken> {
-        acquiring::taken(body, id)
+    fn taken(body: &[u8], _: &str) -> Option<Taken> {
+        acquiring::taken(body, Self::KIND)
     }
 
     fn reattempt(&self) -> bool {

@@ -1,10 +1,10 @@
 //! Purchases in one step and in two (catalogue P-API-1, P-API-3), and those that began a recurring
 //! agreement (P-API-10, P-API-11), which took the same parameters.
 
+use super::acquiring::{self, MONEY, Terms};
 use super::amount::Amount;
 use super::outcome::Outcome;
 use super::params::Params;
-use super::acquiring::{self, MONEY, Terms};
 use super::{Opcode, Place};
 use crate::credentials::Merchant;
 use crate::error::Error;
@@ -118,8 +118,8 @@ macro_rules! purchase {
                 Ok(self.terms(merchant)?.sending(merchant))
             }
 
-            fn taken(body: &[u8], id: &str) -> Option<Taken> {
-                acquiring::taken(body, id)
+            fn taken(body: &[u8], _: &str) -> Option<Taken> {
+                acquiring::taken(body, Self::KIND)
             }
 
             fn reattempt(&self) -> bool {

@@ -117,21 +117,18 @@ impl Gateway {
             if wanted.is_other(&record) {
                 return Err(show::reused(&record));
             }
-            let again = match record.state {
-                State::NotSent => true,
-                State::NotExecuted => wanted.request.0.reattempt() || is_permitted_again(&record),
-                _ => false,
+            let (mut again, mut record) = match record.state {
+                State::NotSent => (true, record),
+                State::NotExecuted => (self.may_go_again(&wanted, &record), record),
+                _ => (false, record),
             };
-            let record = if again && record.state == State::NotExecuted {
-                let record = self.still_absent(&wanted, record).await?;
+            if again && record.state == State::NotExecuted {
+                (again, record) = self.still_absent(&wanted, record).await?;
                 if record.state != State::NotExecuted {
                     found = Some(record);
                     continue;
                 }
-                record
-            } else {
-                record
-            };
+            }
             if again {
                 match self.reserve(&wanted, Some(record)).await? {
                     Reserved::Ours(ready) => return self.attempt(wanted, seat, *ready).await,
@@ -152,7 +149,7 @@ impl Gateway {
                 }
                 State::Uncertain => {
                     let record = self.doubtful(&wanted.cx, &wanted.account, record).await;
-                    if is_permitted_again(&record) {
+                    if P::KIND == OperationKind::Capture && self.may_go_again(&wanted, &record) {
                         found = Some(record);
                         continue;
                     }
@@ -181,22 +178,40 @@ impl Gateway {
         }
     }
 
+    /// Whether a payment that was not executed is sent again when its caller repeats it: when that is
+    /// what the caller says. A capture needs no word but time: QIWI PAY documents so for one that
+    /// broke off.
+    fn may_go_again<P: Payment>(&self, wanted: &Wanted<P>, record: &Record) -> bool {
+        if record.state != State::NotExecuted {
+            return false;
+        }
+        if record.key.kind != OperationKind::Capture {
+            return wanted.request.0.reattempt();
+        }
+        let sent = record.sent_ms.unwrap_or(record.created_ms);
+        let pause = super::millis(self.payments().settings.capture_repeat);
+        now_ms() >= sent.saturating_add(pause)
+    }
+
     /// Looks once more before a payment is sent again: the earlier attempt may have shown since the
-    /// last look. Without that look nothing is sent.
+    /// last look. Without that look, and unless it has seen all there is, nothing is sent; says
+    /// whether it may be.
     async fn still_absent<P: Payment>(
         self: &Arc<Self>,
         wanted: &Wanted<P>,
         record: Record,
-    ) -> Result<Record, Error> {
+    ) -> Result<(bool, Record), Error> {
         let Wanted { cx, account, .. } = wanted;
         if cx.credential.as_deref().is_some_and(|of| !watch::may_look(of)) {
-            return Ok(record);
+            return Ok((true, record));
         }
         let looking = cx.settling(cx.credential.clone(), cx.deadline);
         let about = record.clone();
-        self.look(&looking, account, record, Instant::now())
+        let record = self
+            .look(&looking, account, record, Instant::now())
             .await
-            .map_err(|error| show::about(error.sent(Sent::No), &about))
+            .map_err(|error| show::about(error.sent(Sent::No), &about))?;
+        Ok((record.settle.scans > about.settle.scans, record))
     }
 
     /// Whether an entry says that somebody works on it who does not, when its seat is ours.
@@ -537,12 +552,6 @@ pub(super) fn unsuitable() -> Error {
     Error::new(&reason::CREDENTIAL_KIND_UNSUITABLE)
         .field("x-qiwi-credential", "Name a credential of the sort the method is about.")
         .sent(Sent::No)
-}
-
-/// Whether a payment that was not executed is sent again when its caller repeats it, without being
-/// told to: QIWI PAY documents so for a capture that broke off.
-fn is_permitted_again(record: &Record) -> bool {
-    record.state == State::NotExecuted && record.key.kind == OperationKind::Capture
 }
 
 impl<P: Payment> Wanted<P> {

@@ -33,8 +33,9 @@ impl Verdict {
         if error.was_sent() == Some(Sent::No) || NO_RIGHT.contains(&reason) {
             return Self::NotSent(error);
         }
-        // QIWI says that the order is paid. By whom, if this is not the first time we try?
-        if *reason == reason::ORDER_ALREADY_PAID && attempt > 1 {
+        // By whom? Perhaps by an earlier attempt, or by this one, had something on its way repeated it.
+        let first = attempt <= 1 && *reason != reason::ORDER_ALREADY_PAID;
+        if DONE_ALREADY.contains(&reason) && !first {
             return Self::Unclear { answered: true, error };
         }
         let status = error.upstream_status();
@@ -47,6 +48,14 @@ impl Verdict {
         Self::Unclear { answered: coded, error }
     }
 }
+
+/// QIWI says that somebody has done it already: the order is paid, the transaction is past it, nothing
+/// is left of its amount. Of a first attempt only the first of these can be true.
+pub(super) static DONE_ALREADY: &[&Reason] = &[
+    &reason::ORDER_ALREADY_PAID,
+    &reason::TRANSACTION_STATE_INVALID,
+    &reason::AMOUNT_EXCEEDS_ALLOWED,
+];
 
 /// QIWI looked at the token and no further.
 static NO_RIGHT: &[&Reason] =
@@ -85,7 +94,6 @@ static DEFINITE: &[&Reason] = &[
     &reason::AMOUNT_EXCEEDS_ALLOWED,
     &reason::CURRENCY_NOT_ALLOWED,
     &reason::CURRENCY_MISMATCH,
-    &reason::ORDER_ALREADY_PAID,
     &reason::TEST_QUOTA_EXCEEDED,
     &reason::TRANSACTION_DECLINED,
     &reason::REATTEMPT_FORBIDDEN,
@@ -155,6 +163,25 @@ mod tests {
         assert_eq!(name(Error::new(&reason::UPSTREAM_MALFORMED).sent(Sent::Yes)), "unclear");
         // An error that says nothing about sending is doubt as well.
         assert_eq!(name(Error::new(&reason::GATEWAY_PANIC)), "unclear");
+    }
+
+    #[test]
+    fn done_already_is_no_refusal_of_what_may_be_done() {
+        let of = |code: u32, attempt| {
+            let body = format!("{{\"error_code\":{code}}}");
+            let error = refusal(&crate::pay::DIRECT, 200, body.as_bytes(), None);
+            matches!(Verdict::of(error, attempt), Verdict::Unclear { answered: true, .. })
+        };
+        for attempt in 1..4 {
+            assert!(of(8055, attempt), "an order is paid by whomever");
+            // A first attempt cannot have been in its own way.
+            for code in [8020, 8026, 8027, 8052, 8060] {
+                assert_eq!(of(code, attempt), attempt > 1, "{code} {attempt}");
+            }
+            for code in [8021, 8022, 8025, 8054, 8160] {
+                assert!(!of(code, attempt), "{code} {attempt}");
+            }
+        }
     }
 
     #[test]

@@ -40,7 +40,8 @@ async fn an_update_under_load_ends_streams_orderly_and_loses_no_200() {
                 tokio::spawn(async move {
                     while !stop.load(Ordering::Relaxed) {
                         let letter = Letter::incoming(sent.fetch_add(1, Ordering::Relaxed));
-                        match try_post(to, "/notifications/wallet/main", &[], &letter.body()).await {
+                        match try_post(to, "/notifications/wallet/main", &[], &letter.body()).await
+                        {
                             Some((200, _)) => drop(acknowledged.lock().insert(letter.txn)),
                             Some(_) => {}
                             None => return,

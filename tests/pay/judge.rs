@@ -161,12 +161,7 @@ pub async fn once(sandbox: &Sandbox, channel: &Channel, order: &Order, what: &st
 
 /// Repeats a call until its answer is settled, and judges every answer and what `GetOperation` says
 /// after it.
-pub async fn repeat(
-    sandbox: &Sandbox,
-    channel: &Channel,
-    order: &Order,
-    what: &str,
-) -> Vec<Said> {
+pub async fn repeat(sandbox: &Sandbox, channel: &Channel, order: &Order, what: &str) -> Vec<Said> {
     let begun = tokio::time::Instant::now();
     let mut all: Vec<Said> = Vec::new();
     loop {

@@ -79,9 +79,7 @@ fn quick(config: &mut Config) {
 async fn run(ops: &[Op], cases: &[Case]) {
     assert!(!cases.is_empty());
     let all = ops.iter().flat_map(|op| cases.iter().map(|case| (*op, case.clone())));
-    futures_util::stream::iter(all)
-        .for_each_concurrent(AT_ONCE, |(op, case)| play(op, case))
-        .await;
+    futures_util::stream::iter(all).for_each_concurrent(AT_ONCE, |(op, case)| play(op, case)).await;
 }
 
 async fn play(op: Op, case: Case) {
@@ -249,7 +247,12 @@ fn codes() -> Vec<Case> {
     let coded = |code: u32| Fault(json!({ "error_code": code }));
     let after = |code: u32| Fault(json!({ "error_code": code, "process": true }));
     let mut cases = vec![
-        case("no such site", coded(8021), &["MERCHANT_SITE_NOT_FOUND"], Not("MERCHANT_SITE_NOT_FOUND")),
+        case(
+            "no such site",
+            coded(8021),
+            &["MERCHANT_SITE_NOT_FOUND"],
+            Not("MERCHANT_SITE_NOT_FOUND"),
+        ),
         case("signature", coded(8054), &["SIGNATURE_REJECTED"], Not("SIGNATURE_REJECTED")),
         case("opcode", coded(8025), &["OPERATION_FORBIDDEN"], Not("OPERATION_FORBIDDEN")),
         // Declined without a transaction.
@@ -364,7 +367,11 @@ async fn leave((op, number, fault, after): (Op, usize, Value, u64)) {
         (3, _) => (ABSENT, 0, 1),
         _ => ("", 1, 1),
     };
-    assert_eq!((end.reason.as_str(), order.facts(&sandbox).good), (reason, good), "{what}: {end:?}");
+    assert_eq!(
+        (end.reason.as_str(), order.facts(&sandbox).good),
+        (reason, good),
+        "{what}: {end:?}"
+    );
     assert_eq!(order.posts(&sandbox), posts, "{what}: {end:?}");
     gateway.stop().await;
 }

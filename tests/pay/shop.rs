@@ -411,13 +411,10 @@ pub async fn buy(channel: &Channel, order: &Order) -> Result<Response<pb::SaleRe
 
 /// Asks the gateway for an operation.
 pub async fn get(channel: &Channel, order: &Order) -> Result<pb::Operation, Status> {
-    let request = pb::GetOperationRequest {
-        kind: order.op.kind().into(),
-        operation_id: order.id.clone(),
-    };
+    let request =
+        pb::GetOperationRequest { kind: order.op.kind().into(), operation_id: order.id.clone() };
     let rpc = "qiwi.pay.v1.AcquiringService/GetOperation";
-    let reply =
-        Ask::with(SHOP).unary::<_, pb::GetOperationResponse>(channel, rpc, request).await?;
+    let reply = Ask::with(SHOP).unary::<_, pb::GetOperationResponse>(channel, rpc, request).await?;
     Ok(reply.into_inner().operation.unwrap())
 }
 
@@ -455,7 +452,10 @@ pub async fn visit(three_ds: &pb::ThreeDs, confirm: bool) -> String {
     stream.read_to_string(&mut answer).await.unwrap();
     let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
     let page: serde_json::Value = serde_json::from_str(body).expect(body);
-    assert_eq!((&page["MD"], &page["action"]), (&"order".into(), &"http://127.0.0.1:9/back".into()));
+    assert_eq!(
+        (&page["MD"], &page["action"]),
+        (&"order".into(), &"http://127.0.0.1:9/back".into())
+    );
     page["PaRes"].as_str().unwrap().to_owned()
 }
 
