@@ -41,14 +41,56 @@ pub fn field_of(parameter: &str) -> &str {
     FIELDS.iter().find(|(name, _)| *name == parameter).map_or(parameter, |(_, field)| field)
 }
 
-static FIELDS: &[(&str, &str)] = &[
+/// Parameters of QIWI's and where they stand. One that has its place in several blocks, as `cf1` in
+/// an order and in a safe deal, is named by the more common one.
+pub static FIELDS: &[(&str, &str)] = &[
     ("amount", "amount"),
     ("currency", "amount.currency_code"),
     ("txn_id", "transaction_id"),
-    ("order_id", "order_id"),
     ("pares", "pares"),
     ("cheque", "receipt"),
     ("industry_data", "avia"),
+    ("pan", "instrument.card.pan"),
+    ("expiry", "instrument.card.expiry_month"),
+    ("cvv2", "instrument.card.cvv2"),
+    ("card_name", "instrument.card.holder_name"),
+    ("card_token", "instrument.card_token.token"),
+    ("apple_pay_encoded_payment_token", "instrument.apple_pay"),
+    ("google_pay_encoded_payment_token", "instrument.google_pay"),
+    ("order_id", "order.order_id"),
+    ("product_name", "order.product_name"),
+    ("merchant_uid", "order.merchant_uid"),
+    ("cf1", "order.cf1"),
+    ("cf2", "order.cf2"),
+    ("cf3", "order.cf3"),
+    ("cf4", "order.cf4"),
+    ("cf5", "order.cf5"),
+    ("callback_url", "order.callback_url"),
+    ("success_url", "order.success_url"),
+    ("decline_url", "order.decline_url"),
+    ("modifiers", "order.modifiers"),
+    ("order_expire", "order.expire_time"),
+    ("ip", "customer.ip"),
+    ("email", "customer.email"),
+    ("country", "customer.country"),
+    ("city", "customer.city"),
+    ("region", "customer.region"),
+    ("address", "customer.address"),
+    ("phone", "customer.phone"),
+    ("user_agent", "customer.user_agent"),
+    ("user_device_id", "customer.device_id"),
+    ("user_timedate", "customer.device_time"),
+    ("user_screen_res", "customer.screen_resolution"),
+    ("receiver_name", "receiver.name"),
+    ("receiver_pan", "receiver.pan"),
+    ("receiver_bank_account", "receiver.bank_account"),
+    ("receiver_bic", "receiver.bic"),
+    ("receiver_wallet", "receiver.wallet"),
+    ("receiver_inn", "receiver.inn"),
+    ("receiver_phone", "receiver.phone"),
+    ("account_id", "top_up.account_id"),
+    ("wallet_type", "top_up"),
+    ("upper_commission_taken", "top_up.upper_commission"),
 ];
 
 /// Whether a transaction that carries this code was declined, rather than an operation refused.

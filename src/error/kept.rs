@@ -87,7 +87,15 @@ impl Kept {
         facts.upstream_trace_id = self.upstream_trace_id;
         if let [kind, name] = self.resource.as_slice() {
             // Kinds are few and constant; an unknown one is left out.
-            let known = ["wallet", "transaction", "invoice", "card", "provider", "operation"];
+            let known = [
+                "wallet",
+                "transaction",
+                "invoice",
+                "card",
+                "provider",
+                "operation",
+                "merchant_site",
+            ];
             let kind = known.into_iter().find(|of| of == kind);
             facts.resource = kind.map(|kind| (kind, Cow::Owned(name.clone())));
         }

@@ -235,7 +235,7 @@ impl Sight<'_> {
             // Nobody can tell whose it is.
             [_, ..] if self.rivals.iter().any(|rival| self.is_open(rival)) => return Look::Differs,
             [only] => return found_as(only),
-            [] if older.iter().any(|of| progress(of) != Progress::Declined) => return Look::Taken,
+            [] if self.is_anothers(list, &older) => return Look::Taken,
             [] => {}
             // Two that may be it: a person must look.
             _ => return Look::Differs,
@@ -253,6 +253,15 @@ impl Sight<'_> {
             || self.before.order_id.is_some()
                 && list.iter().any(|of| Some(&of.transaction_id) == self.before.parent.as_ref());
         Look::absent(sees_all)
+    }
+
+    /// Whether QIWI has refused this operation because of another one's transaction.
+    fn is_anothers(&self, list: &[pb::Transaction], older: &[&pb::Transaction]) -> bool {
+        let paid = kept_reason(self.record).is_some_and(|of| *of == reason::ORDER_ALREADY_PAID);
+        let rivals = self.rivals.iter().filter_map(|rival| rival.transaction_id.as_ref());
+        let claimed = rivals.filter_map(|id| list.iter().find(|of| of.transaction_id == *id));
+        let good = |of: &pb::Transaction| progress(of) != Progress::Declined;
+        older.iter().any(|of| good(of)) || paid && claimed.into_iter().any(good)
     }
 
     /// Whether a transaction was there before this operation, which QIWI has refused because of one.
@@ -359,3 +368,6 @@ fn state(state: State) -> pb::OperationState {
         State::NotSent => pb::OperationState::NotSent,
     }
 }
+
+#[cfg(test)]
+mod tests;

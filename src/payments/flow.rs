@@ -11,7 +11,7 @@ use super::memo::{self, Memo};
 use super::{now_ms, show, turn, unavailable, watch};
 use crate::call::{Context, Inbound};
 use crate::credentials::{Credential, Kind, Merchant, Wallet};
-use crate::edge::{Outbound, frame};
+use crate::edge::{Outbound, frame, secret};
 use crate::error::reason::Reason;
 use crate::error::{Error, Sent, reason};
 use crate::gateway::{Gateway, route};
@@ -48,9 +48,11 @@ impl Gateway {
     /// # Errors
     /// As the error table says; `upstreamSent` tells whether anything left.
     pub async fn pay<P: Payment>(self: Arc<Self>, call: Inbound) -> Result<Outbound, Error> {
-        let (headers, cx, request) = self.read::<P>(call).await?;
+        let (headers, cx, request) = self.read_secret::<P>(call).await?;
         let shown = self.paid(Arc::new(cx), Wiped(request)).await?;
-        let frame = frame::encode(&P::respond(shown));
+        let mut response = P::respond(shown);
+        let frame = secret::encode(&response);
+        P::wipe_response(&mut response);
         Ok(frame::reply(self.compression(&headers), frame))
     }
 

@@ -150,7 +150,10 @@ fn apply(record: &mut Record, look: &Look, settings: &config::Payments, now: i64
             record.state = State::NotExecuted;
         }
         Look::Taken if record.state == State::Uncertain => {
-            record.state = not_executed(record, settings, now);
+            record.state = match not_executed(record, settings, now) {
+                State::NotSent => State::NotSent,
+                _ => State::Rejected,
+            };
         }
         Look::Absent { complete: true, .. } => {
             let settle = &mut record.settle;
@@ -161,13 +164,13 @@ fn apply(record: &mut Record, look: &Look, settings: &config::Payments, now: i64
                 && (is_busy(record) || is_settled(&record.settle, settings, now))
             {
                 record.state = not_executed(record, settings, now);
-                if record.state == State::NotSent {
-                    record.attempt = 0;
-                    record.sent_ms = None;
-                }
             }
         }
         Look::Absent { .. } | Look::Differs | Look::Taken => {}
+    }
+    if record.state == State::NotSent {
+        record.attempt = 0;
+        record.sent_ms = None;
     }
     record.settle.next_ms = next(record, settings, now);
     true

@@ -130,3 +130,6 @@ async fn is_held(payments: &Payments, entry: &Record) -> Result<bool, Error> {
     let found = payments.store.get(&holder).await.map_err(|error| unavailable(&error))?;
     Ok(found.is_some_and(|record| record.state.is_unsettled()))
 }
+
+#[cfg(test)]
+mod tests;

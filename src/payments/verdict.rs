@@ -57,9 +57,13 @@ pub(super) static DONE_ALREADY: &[&Reason] = &[
     &reason::AMOUNT_EXCEEDS_ALLOWED,
 ];
 
-/// QIWI looked at the token and no further.
-static NO_RIGHT: &[&Reason] =
-    &[&reason::TOKEN_REJECTED, &reason::TOKEN_SCOPE_INSUFFICIENT, &reason::CERTIFICATE_REJECTED];
+/// QIWI looked at the token, or at how many requests there were today, and no further.
+static NO_RIGHT: &[&Reason] = &[
+    &reason::TOKEN_REJECTED,
+    &reason::TOKEN_SCOPE_INSUFFICIENT,
+    &reason::CERTIFICATE_REJECTED,
+    &reason::TEST_QUOTA_EXCEEDED,
+];
 
 /// Reasons that say that nothing was executed.
 static DEFINITE: &[&Reason] = &[
@@ -94,7 +98,6 @@ static DEFINITE: &[&Reason] = &[
     &reason::AMOUNT_EXCEEDS_ALLOWED,
     &reason::CURRENCY_NOT_ALLOWED,
     &reason::CURRENCY_MISMATCH,
-    &reason::TEST_QUOTA_EXCEEDED,
     &reason::TRANSACTION_DECLINED,
     &reason::REATTEMPT_FORBIDDEN,
     // 405, 406 and 415 come before anybody reads the body.

@@ -550,6 +550,8 @@ fn is_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
                     | Alert::UnknownCA
                     | Alert::AccessDenied
                     | Alert::NoCertificate
+                    // Its issuer's signature is wrong: one of the same name has issued it.
+                    | Alert::DecryptError
             );
         }
         next = error.source().or(inner.filter(|_| error.source().is_none()));

@@ -11,6 +11,7 @@ use qiwi_gateway::pb::pay::v1 as pb;
 use qiwi_gateway::pb::pay::v1::payment_instrument::Instrument;
 use qiwi_gateway::pb::r#type::v1::Money;
 use qiwi_gateway::sandbox::{AcquiringTransaction, Sandbox, SandboxConfig, demo};
+use ring::hmac;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic::transport::Channel;
@@ -214,6 +215,11 @@ impl Order {
         Self::new(Op::Payout, id, "", Some(amount))
     }
 
+    /// A payout of what a purchase has brought in.
+    pub fn payout_of(id: impl Into<String>, transaction: &str, amount: i64) -> Self {
+        Self::new(Op::Payout, id, transaction, Some(amount))
+    }
+
     /// The end of 3-D Secure.
     pub fn finish(transaction: &str, pares: &str) -> Self {
         let order = Self::new(Op::Finish, transaction, transaction, None);
@@ -295,8 +301,8 @@ impl Order {
                     order: self.purchase().order,
                     amount: amount.map(rub),
                     instrument: Some(pb::PaymentInstrument { instrument }),
+                    transaction_id,
                     reattempt,
-                    ..Default::default()
                 }
                 .encode_to_vec()
             }
@@ -382,6 +388,49 @@ pub struct Facts {
     pub declined: usize,
 }
 
+/// Asks the sandbox for an operation as another system of the same merchant does.
+pub async fn beside(sandbox: &Sandbox, mut fields: serde_json::Value) -> serde_json::Value {
+    fields["merchant_site"] = demo::ONLINE_SITE.into();
+    let signed: std::collections::BTreeMap<_, _> = fields.as_object().unwrap().iter().collect();
+    let texts = signed.values().map(|of| of.as_str().map_or_else(|| of.to_string(), str::to_owned));
+    let text = texts.collect::<Vec<_>>().join("|");
+    let key = hmac::Key::new(hmac::HMAC_SHA256, demo::MERCHANT_SECRET.as_bytes());
+    let sign = hmac::sign(&key, text.as_bytes());
+    let sign: String = sign.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    fields["sign"] = sign.into();
+    let body = fields.to_string();
+    post(&sandbox.address().to_string(), "/merchant/direct", "application/json", &body).await
+}
+
+/// A purchase of another system's, without an order id where that is none; its number.
+pub async fn bought_beside(sandbox: &Sandbox, opcode: u8, order_id: Option<&str>) -> String {
+    let mut fields = serde_json::json!({
+        "opcode": opcode, "amount": "1000.00", "currency": 643, "pan": PAN, "expiry": "1249",
+        "cvv2": "123",
+    });
+    if let Some(order_id) = order_id {
+        fields["order_id"] = order_id.into();
+    }
+    let bought = beside(sandbox, fields).await;
+    assert_eq!(bought["error_code"], 0, "{bought}");
+    bought["txn_id"].to_string()
+}
+
+/// Posts something and reads the JSON that comes back.
+async fn post(address: &str, path: &str, kind: &str, body: &str) -> serde_json::Value {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\naccept: \
+         application/json\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
+    serde_json::from_str(body).expect(body)
+}
+
 /// An answer, of which every method has the operation.
 pub type Outcome = Result<Response<pb::CaptureResponse>, Status>;
 
@@ -439,19 +488,8 @@ pub async fn visit(three_ds: &pb::ThreeDs, confirm: bool) -> String {
         .finish();
     let url = url::Url::parse(&three_ds.acs_url).unwrap();
     let address = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
-    let mut stream = TcpStream::connect(&address).await.unwrap();
-    let head = format!(
-        "POST {}/answer HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\naccept: \
-         application/json\r\ncontent-type: application/x-www-form-urlencoded\r\n\
-         content-length: {}\r\n\r\n",
-        url.path(),
-        form.len()
-    );
-    stream.write_all(format!("{head}{form}").as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
-    let page: serde_json::Value = serde_json::from_str(body).expect(body);
+    let path = format!("{}/answer", url.path());
+    let page = post(&address, &path, "application/x-www-form-urlencoded", &form).await;
     assert_eq!(
         (&page["MD"], &page["action"]),
         (&"order".into(), &"http://127.0.0.1:9/back".into())
