@@ -84,7 +84,16 @@ fn refused(code: &str) -> Error {
         Some(reason) => reason,
         None => &reason::UPSTREAM_REJECTED,
     };
-    Error::new(reason).upstream_code(code.to_owned()).sent(Sent::Yes)
+    let error = Error::new(reason).upstream_code(code.to_owned()).sent(Sent::Yes);
+    let error = match code.parse().ok().and_then(transaction::Code::find) {
+        Some(code) => error.localized(code.message_ru),
+        None => error,
+    };
+    match reason.name {
+        "TRANSACTION_NOT_FOUND" => error.resource("transaction", ""),
+        "MERCHANT_SITE_NOT_FOUND" => error.resource("merchant_site", ""),
+        _ => error,
+    }
 }
 
 /// Where a block of the contract goes: the same block has other fields in other requests.

@@ -83,3 +83,6 @@ pub fn taken(body: &[u8], kind: OperationKind) -> Option<Taken> {
 
 /// The status of money that is held, as QIWI writes it.
 const HELD: &str = "2";
+
+#[cfg(test)]
+mod tests;

@@ -134,7 +134,8 @@ fn before(body: &[u8], parent: &str) -> Result<Found, Error> {
         .map(|of| of.into_transaction(&mut notes))
         .collect();
     let own = transactions.iter().find(|of| of.transaction_id == parent);
-    let own = own.ok_or_else(|| Error::new(&reason::TRANSACTION_NOT_FOUND))?;
+    let own =
+        own.ok_or_else(|| Error::new(&reason::TRANSACTION_NOT_FOUND).resource("transaction", ""))?;
     Ok(Found {
         before: Before {
             parent: Some(parent.to_owned()),

@@ -346,7 +346,7 @@ admin.listen = "127.0.0.1:0"
 drain = {{ lame_duck = "0s", grace = "20s" }}
 upstream.direct_url = "http://{url}/merchant/direct"
 breaker = {{ consecutive_failures = 1000, samples_min = 1000000 }}
-cooldown = {{ other = "50ms", max = "50ms" }}
+cooldown = {{ other = "50ms", max = "50ms", history = "50ms" }}
 state = {{ engine = "embedded", path = "{state}" }}
 [payments]
 look_first = "100ms"
