@@ -64,7 +64,7 @@ fn transaction(m: &Markers, kind: u8, id: &str, order: &str, status: u8, code: u
 }
 
 /// QIWI with markers in all it says.
-fn qiwi(mode: &Mutex<Mode>, markers: &Markers, seen: &Seen) -> Answer {
+fn qiwi(mode: &Mutex<Mode>, last: &Mutex<String>, markers: &Markers, seen: &Seen) -> Answer {
     let body: Value = serde_json::from_slice(&seen.body).unwrap();
     let text = |name: &str| match &body[name] {
         Value::String(text) => text.clone(),
@@ -77,6 +77,11 @@ fn qiwi(mode: &Mutex<Mode>, markers: &Markers, seen: &Seen) -> Answer {
     let mode = *mode.lock();
     if opcode == 30 {
         // Before an operation on it the purchase is there; nothing else ever is.
+        let parent = match order.as_str() {
+            "family" => last.lock().clone(),
+            _ => parent,
+        };
+        last.lock().clone_from(&parent);
         let known = order == "family" || (order.is_empty() && !body["txn_id"].is_null());
         let kind = if known { 1 } else { 99 };
         let status = if mode == Mode::Echoes { 0 } else { 2 };
@@ -190,19 +195,19 @@ fn requests(m: &Markers, number: &mut u64) -> Vec<(&'static str, Vec<u8>)> {
     };
     let mut all = Vec::new();
     for (at, instrument) in instruments(m).into_iter().enumerate() {
-        let receiver = pb::Receiver {
+        let receiver = (at == 0).then(|| pb::Receiver {
             pan: m.card(),
             bank_account: m.digits(20),
             wallet: m.digits(11),
             phone: m.digits(11),
             ..Default::default()
-        };
+        });
         let request = pb::SaleRequest {
             order: Some(order(m, &format!("order-{}", next()))),
             amount: Some(rub(300)),
             instrument: Some(pb::PaymentInstrument { instrument: Some(instrument) }),
             customer: Some(customer(m)),
-            receiver: (at == 0).then_some(receiver),
+            receiver,
             ..Default::default()
         };
         all.push((["Sale", "Authorize", "InitRecurringSale", "Sale"][at], request.encode_to_vec()));
@@ -216,9 +221,7 @@ fn requests(m: &Markers, number: &mut u64) -> Vec<(&'static str, Vec<u8>)> {
         Instrument::CardToken(pb::CardToken { token: m.word(), ..Default::default() }),
     ];
     for instrument in payouts {
-        let order =
-            pb::OrderDetails { success_url: String::new(), ..order(m, &format!("p-{}", next())) };
-        let order = pb::OrderDetails { decline_url: String::new(), ..order };
+        let order = order(m, &format!("p-{}", next()));
         let request = pb::PayoutRequest {
             order: Some(order),
             amount: Some(rub(300)),
@@ -293,7 +296,8 @@ async fn what_is_secret_of_a_card_is_nowhere_but_on_the_wire() {
     let mode = Arc::new(Mutex::new(Mode::Accepts));
     let fake = {
         let (mode, markers) = (Arc::clone(&mode), markers.clone());
-        Fake::by(move |seen| qiwi(&mode, &markers, seen)).await
+        let last = Mutex::default();
+        Fake::by(move |seen| qiwi(&mode, &last, &markers, seen)).await
     };
     let state = folder("pay-canary").join("state");
     let setup = at(&fake.url())
@@ -345,8 +349,9 @@ async fn what_is_secret_of_a_card_is_nowhere_but_on_the_wire() {
         assert!(has_code(&wire, code), "{code}");
     }
     assert!(asked.len() > 300 && markers.all().len() > 800, "{}", markers.all().len());
-    assert!(good > 80 && errors.len() > 1000, "{good} {reasons:?}");
-    for reason in ["REQUEST_INVALID", "PAYMENT_OUTCOME_UNKNOWN"] {
+    assert!(good > 70 && errors.len() > 1000, "{good} {reasons:?}");
+    assert!(!reasons.contains("TRANSACTION_NOT_FOUND"), "{reasons:?}");
+    for reason in ["REQUEST_INVALID", "PAYMENT_NOT_EXECUTED"] {
         assert!(reasons.contains(reason), "{reasons:?}");
     }
     assert!(stopped.log.contains(r#""level":"TRACE""#));

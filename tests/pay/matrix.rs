@@ -67,6 +67,8 @@ const fn case(
 const FOUND: &[&str] = &["", UNKNOWN];
 const UNKNOWN: &str = "PAYMENT_OUTCOME_UNKNOWN";
 const ABSENT: &str = "PAYMENT_NOT_EXECUTED";
+/// After one look where QIWI would refuse a second one, after two where it would make it.
+const BUSY: &str = "OPERATION_IN_PROGRESS";
 /// Not found, by the first call or by a later one.
 const LOST: &[&str] = &[UNKNOWN, ABSENT];
 
@@ -260,8 +262,8 @@ fn codes() -> Vec<Case> {
         case("unknown", coded(8999), &[UNKNOWN, "UPSTREAM_DECLINED"], Not("UPSTREAM_DECLINED")),
         case("unknown after commit", after(8999), FOUND, Done),
         // It does not begin with this before it has ended something else.
-        case("in process", coded(8056), &["OPERATION_IN_PROGRESS"], Free),
-        case("card locked", coded(8057), &["OPERATION_IN_PROGRESS"], Free),
+        case("in process", coded(8056), &[UNKNOWN, BUSY], Free),
+        case("card locked", coded(8057), &[UNKNOWN, BUSY], Free),
         case("in process, says QIWI after commit", after(8056), FOUND, Done),
     ];
     for code in [8001, 8004, 8062, 8154] {
