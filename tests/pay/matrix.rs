@@ -17,7 +17,7 @@ use crate::money::proxy::{Proxy, Trick};
 use crate::support::{Ask, SHOP};
 
 /// Cases under way at once; nearly all of their time is waiting.
-const AT_ONCE: usize = 12;
+const AT_ONCE: usize = 20;
 
 /// What goes wrong with the first request.
 #[derive(Clone)]

@@ -5,7 +5,7 @@
 //! is killed (8), and `PAY_SEED` repeats the choices of an earlier run, which printed it. How the
 //! tasks of a run interleave is not part of the seed.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ const WORLD: u64 = 250;
 /// Gateways at once.
 const WORLDS_AT_ONCE: usize = 4;
 /// Rounds of a world at once.
-const ROUNDS_AT_ONCE: usize = 48;
+const ROUNDS_AT_ONCE: usize = 80;
 
 /// What goes wrong with the next request of an operation, if anything. Nothing here lasts so long
 /// that it is carried out, or shows, after it counts as not executed.
@@ -337,7 +337,7 @@ async fn rounds_at_random() {
 /// lives before it left open.
 const NEW_IN_A_LIFE: u64 = 8;
 
-fn toml(sandbox: &Sandbox, state: &std::path::Path) -> String {
+fn toml(sandbox: &Sandbox, state: &Path) -> String {
     let (url, state, site) = (sandbox.address(), state.display(), demo::ONLINE_SITE);
     format!(
         r#"
@@ -364,7 +364,7 @@ secret_env = "TEST_SECRET"
     )
 }
 
-async fn start(sandbox: &Sandbox, state: &PathBuf) -> (Process, Channel) {
+async fn start(sandbox: &Sandbox, state: &Path) -> (Process, Channel) {
     let env = [("TEST_SECRET", demo::MERCHANT_SECRET)];
     let process = Process::serve("pay-kills", &toml(sandbox, state), &env).await;
     let url = format!("http://{}", process.address("grpc"));

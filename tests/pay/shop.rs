@@ -350,8 +350,9 @@ impl Order {
     pub fn posts(&self, sandbox: &Sandbox) -> usize {
         let requests = sandbox.requests();
         let latest = requests["latest"].as_array().unwrap();
-        let same = |value: &serde_json::Value, text: &str| {
-            value.as_str() == Some(text) || value.to_string() == text
+        let same = |value: &serde_json::Value, text: &str| match value {
+            serde_json::Value::String(value) => value == text,
+            value => format!("{value}") == text,
         };
         let ours = latest.iter().map(|entry| &entry["operation"]).filter(|of| {
             let found = match self.op {

@@ -1,6 +1,6 @@
 //! What each operation puts on the wire, with the documents' sample values. `TV` numbers are those of
 //! the collected test vectors.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use super::*;
 use crate::credentials::SigningKey;

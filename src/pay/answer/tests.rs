@@ -1,5 +1,5 @@
 //! Answers to operations, as the documents have them and as they may be.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use serde_json::{Value, json};
 
