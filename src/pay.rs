@@ -6,7 +6,7 @@
 //! does IO.
 //!
 //! Blocks note what is wrong with them and go on, so that a request is refused with all of it: what
-//! they added is of use only when [`Checks::done`](crate::wallet::check::Checks::done) agrees.
+//! they added is of use only when `Checks::done` agrees.
 
 pub mod acquiring;
 pub mod amount;
@@ -30,7 +30,7 @@ pub mod status;
 pub mod transaction;
 pub mod zlib;
 
-use crate::error::acquiring::reason_of;
+use crate::error::acquiring::error_of;
 use crate::error::{Error, Sent, reason};
 use crate::policy::{Area, Host, NotFound, Route, Verb};
 
@@ -78,22 +78,13 @@ impl Opcode {
 
 /// The refusal of a read. A disturbance that passes is worth another try, because nothing moved.
 fn refused(code: &str) -> Error {
-    let reason = code.parse().ok().and_then(reason_of);
-    let reason = match reason {
-        Some(reason) if *reason == reason::UPSTREAM_TECHNICAL => &reason::UPSTREAM_ERROR,
-        Some(reason) => reason,
-        None => &reason::UPSTREAM_REJECTED,
-    };
-    let error = Error::new(reason).upstream_code(code.to_owned()).sent(Sent::Yes);
-    let error = match code.parse().ok().and_then(transaction::Code::find) {
-        Some(code) => error.localized(code.message_ru),
-        None => error,
-    };
-    match reason.name {
-        "TRANSACTION_NOT_FOUND" => error.resource("transaction", ""),
-        "MERCHANT_SITE_NOT_FOUND" => error.resource("merchant_site", ""),
+    let error = code.parse().ok().and_then(error_of);
+    let error = error.unwrap_or_else(|| Error::new(&reason::UPSTREAM_REJECTED));
+    let error = match error.reason() {
+        reason if *reason == reason::UPSTREAM_TECHNICAL => error.means(&reason::UPSTREAM_ERROR),
         _ => error,
-    }
+    };
+    error.upstream_code(code.to_owned()).sent(Sent::Yes)
 }
 
 /// Where a block of the contract goes: the same block has other fields in other requests.

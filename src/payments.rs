@@ -25,7 +25,9 @@ use uuid::Uuid;
 use crate::config;
 use crate::credentials::Credential;
 use crate::error::{Error, Sent, reason};
-use crate::ledger::{Key, LedgerKey, LedgerStore, Record, Replace, State, StoreError};
+use crate::ledger::{
+    Key, LedgerKey, LedgerStore, OperationKind, Record, Replace, State, StoreError,
+};
 use crate::order::Account;
 use crate::telemetry::Metrics;
 
@@ -167,6 +169,20 @@ impl Payments {
             }
         }
         Err(StoreError::Unavailable("an entry changes all the time".to_owned()))
+    }
+
+    /// Whether a payment that was not executed is sent again when its caller repeats it, without being
+    /// told to: QIWI PAY documents so for a capture that broke off, after three minutes.
+    fn is_permitted_again(&self, record: &Record) -> bool {
+        record.state == State::NotExecuted
+            && record.key.kind == OperationKind::Capture
+            && now_ms() >= self.repeat_from(record)
+    }
+
+    /// From when on QIWI PAY permits to repeat a capture.
+    fn repeat_from(&self, record: &Record) -> i64 {
+        let sent = record.sent_ms.unwrap_or(record.created_ms);
+        sent.saturating_add(millis(self.settings.capture_repeat))
     }
 
     /// Whether nobody works on an entry although its state says so.

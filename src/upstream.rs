@@ -560,13 +560,13 @@ fn headers(ask: &Ask<'_>) -> HeaderMap {
 
 fn explain_failure(ask: &Ask<'_>, failure: Failure) -> (Error, Again) {
     match failure {
-        Failure::Unreachable(detail) => {
-            (Error::new(&reason::UPSTREAM_UNREACHABLE).sent(Sent::No).log(detail), Again::Unsent)
-        }
-        Failure::Certificate(detail) => {
+        Failure::Certificate(detail) if ask.route.host == Host::Direct => {
             // A server that does not want the certificate has read nothing but the handshake.
             let error = Error::new(&reason::CERTIFICATE_REJECTED).sent(Sent::No).log(detail);
             (error, Again::Never)
+        }
+        Failure::Unreachable(detail) | Failure::Certificate(detail) => {
+            (Error::new(&reason::UPSTREAM_UNREACHABLE).sent(Sent::No).log(detail), Again::Unsent)
         }
         Failure::Timeout { sent } => {
             let sent = if sent { Sent::Unknown } else { Sent::No };

@@ -142,7 +142,8 @@ The message is for logs and people; it is English and never holds values of the 
 What QIWI's codes become, whether they come as `QWPRC-220` or as plain `220`. A call that is refused
 with one has the reason; a transaction of the history that failed with one carries it as data, with
 the category. Codes outside this table become
-[`UPSTREAM_DECLINED`](#upstream-declined) and keep QIWI's own text.
+[`UPSTREAM_DECLINED`](#upstream-declined) and keep QIWI's own text. The codes of card payments are in
+[cards.md](cards.md#error-codes).
 
 | Code | Reason | Category of a transaction | Text for people |
 |---|---|---|---|

@@ -23,6 +23,9 @@ mod catalogue;
 /// What callers are told: the page for them, and the configuration of retries.
 mod callers;
 
+/// Types, statuses and codes of card payments, and the page about them.
+mod cards;
+
 /// QIWI's own examples through the whole gateway.
 mod documents;
 
@@ -46,6 +49,8 @@ mod wallet {
 
 /// QIWI PAY.
 mod pay {
+    /// Operations, their answers, and the certificate they are sent with.
+    mod acquiring;
     /// Nothing of a card anywhere but on the wire.
     mod canary;
     /// Many calls at once.

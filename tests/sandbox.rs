@@ -6,13 +6,16 @@ use qiwi_gateway::operations;
 use qiwi_gateway::pb::events::v1 as events;
 use qiwi_gateway::pb::{p2p::v1 as p2p, wallet::v1 as wallet};
 use qiwi_gateway::policy::{Class, Shape};
-use qiwi_gateway::sandbox::{Sandbox, SandboxConfig, demo};
+use qiwi_gateway::sandbox::{MerchantSite, Sandbox, SandboxConfig, demo};
 
 use crate::support::{Ask, BILLS, Gateway, MERCHANT_KEY, SHOP, Setup, samples, told};
 
 async fn both() -> (Sandbox, Gateway) {
-    let config = SandboxConfig { listen: "127.0.0.1:0".parse().unwrap(), ..Default::default() };
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let mut config = SandboxConfig { listen, ..Default::default() };
+    config.acquiring.in_the_clear = true;
     let sandbox = Sandbox::start(config).await.unwrap();
+    sandbox.put_site(MerchantSite::new(99, MERCHANT_KEY));
     let gateway = Setup::at(&format!("http://{}", sandbox.address()))
         .credential("demo", Kind::Wallet, Some(demo::WALLET), demo::WALLET_TOKEN)
         .credential(
@@ -65,6 +68,9 @@ async fn every_read_answers() {
     payment.payment.as_mut().unwrap().destination =
         Some(wallet::payment_spec::Destination::Wallet(to));
     ask.raw(&channel, rpc, payment.encode_to_vec()).await.unwrap();
+
+    let rpc = "qiwi.pay.v1.AcquiringService/Sale";
+    Ask::with(SHOP).raw(&channel, rpc, samples::of(rpc).request).await.unwrap();
 
     let mut answered = 0;
     let reads = operations::all().iter().filter(|row| {

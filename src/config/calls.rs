@@ -104,7 +104,12 @@ section! {
         trace_context: bool = false;
         /// PEM file of the authorities trusted instead of the built-in ones.
         ca_file: Option<PathBuf> = None;
-        /// Whether the old provider-detection operations are offered.
+        /// Whether connections with a merchant's certificate may use TLS 1.3. With 1.2 a refused
+        /// certificate ends the handshake, so that nothing was sent; with 1.3 it is found out after it,
+        /// and is not always told apart from a connection that broke.
+        merchant_tls13: bool = false;
+        /// Whether operations are offered that QIWI has withdrawn: the detection of providers of old, and
+        /// the recurring and mobile ones of QIWI PAY.
         legacy_operations: bool = false;
     }
 }

@@ -3,6 +3,7 @@
 //! What a code means as data about a transaction is in [`crate::pay::transaction`]. The Russian text
 //! of the documents is newer than the English one and wins where they differ (8006, 8018, 8019).
 
+use super::Error;
 use super::reason::{self, Reason};
 
 /// What a call that is refused with a code answers; `None` for a code outside the documents.
@@ -35,21 +36,29 @@ pub fn reason_of(code: i32) -> Option<&'static Reason> {
     })
 }
 
+/// The error of a code; `None` for one outside the documents.
+pub fn error_of(code: i32) -> Option<Error> {
+    let reason = reason_of(code)?;
+    let error = Error::new(reason);
+    Some(match reason.name {
+        "TRANSACTION_NOT_FOUND" => error.resource("transaction", ""),
+        "MERCHANT_SITE_NOT_FOUND" => error.resource("merchant_site", ""),
+        _ => error,
+    })
+}
+
 /// Where a parameter of QIWI's stands in the requests of the contract, so that a field QIWI finds
 /// wrong is named as callers know it. Others keep QIWI's name.
 pub fn field_of(parameter: &str) -> &str {
     FIELDS.iter().find(|(name, _)| *name == parameter).map_or(parameter, |(_, field)| field)
 }
 
-/// Parameters of QIWI's and where they stand. One that has its place in several blocks, as `cf1` in
-/// an order and in a safe deal, is named by the more common one.
+/// QIWI's names and the contract's. The code of a card may as well have come with a card token.
 pub static FIELDS: &[(&str, &str)] = &[
     ("amount", "amount"),
     ("currency", "amount.currency_code"),
     ("txn_id", "transaction_id"),
     ("pares", "pares"),
-    ("cheque", "receipt"),
-    ("industry_data", "avia"),
     ("pan", "instrument.card.pan"),
     ("expiry", "instrument.card.expiry_month"),
     ("cvv2", "instrument.card.cvv2"),
@@ -65,11 +74,11 @@ pub static FIELDS: &[(&str, &str)] = &[
     ("cf3", "order.cf3"),
     ("cf4", "order.cf4"),
     ("cf5", "order.cf5"),
+    ("order_expire", "order.expire_time"),
     ("callback_url", "order.callback_url"),
     ("success_url", "order.success_url"),
     ("decline_url", "order.decline_url"),
     ("modifiers", "order.modifiers"),
-    ("order_expire", "order.expire_time"),
     ("ip", "customer.ip"),
     ("email", "customer.email"),
     ("country", "customer.country"),
@@ -77,10 +86,10 @@ pub static FIELDS: &[(&str, &str)] = &[
     ("region", "customer.region"),
     ("address", "customer.address"),
     ("phone", "customer.phone"),
-    ("user_agent", "customer.user_agent"),
     ("user_device_id", "customer.device_id"),
     ("user_timedate", "customer.device_time"),
     ("user_screen_res", "customer.screen_resolution"),
+    ("user_agent", "customer.user_agent"),
     ("receiver_name", "receiver.name"),
     ("receiver_pan", "receiver.pan"),
     ("receiver_bank_account", "receiver.bank_account"),
@@ -89,8 +98,9 @@ pub static FIELDS: &[(&str, &str)] = &[
     ("receiver_inn", "receiver.inn"),
     ("receiver_phone", "receiver.phone"),
     ("account_id", "top_up.account_id"),
-    ("wallet_type", "top_up"),
     ("upper_commission_taken", "top_up.upper_commission"),
+    ("cheque", "receipt"),
+    ("industry_data", "avia"),
 ];
 
 /// Whether a transaction that carries this code was declined, rather than an operation refused.

@@ -75,7 +75,7 @@ macro_rules! reasons {
 
 reasons! {
     // What is wrong with the request itself.
-    REQUEST_INVALID = InvalidArgument, Fix, "The request is not valid; see the named fields.", "A field of the request breaks a documented rule. `BadRequest` names each field and what to do.";
+    REQUEST_INVALID = InvalidArgument, Fix, "The request is not valid; see the named fields.", "A field of the request breaks a documented rule, or QIWI PAY refuses it (codes 8008, 8018, 8019 and 8024 with fields). `BadRequest` names each field and what to do.";
     RANGE_TOO_WIDE = InvalidArgument, Fix, "The time range is wider than QIWI serves in one request.", "A range spans more than 90 calendar days, or only one end of it was given. Ask for shorter ranges.";
     PAGE_TOKEN_INVALID = InvalidArgument, Fix, "The page token does not belong to this list.", "A page token was altered, is older than its lifetime, or was issued for another wallet or other filters. Start again without a token.";
     AMOUNT_PRECISION = InvalidArgument, Fix, "The amount is not a positive number of whole kopeks.", "An amount has more than two decimals, or is zero or negative. QIWI would round it down silently, so the gateway refuses it.";
@@ -119,7 +119,7 @@ reasons! {
 
     // Payment codes (wallet documents, "Error codes").
     RECIPIENT_INVALID = InvalidArgument, Fix, "QIWI does not accept the recipient.", "Payment codes 4, 5, 303.";
-    CARD_DETAILS_INVALID = InvalidArgument, Fix, "QIWI does not accept the card details.", "Payment codes 522, 547, 548, 7000.";
+    CARD_DETAILS_INVALID = InvalidArgument, Fix, "QIWI does not accept the card details.", "Payment codes 522, 547, 548, 7000; QIWI PAY code 8006.";
     AMOUNT_TOO_SMALL = InvalidArgument, Fix, "The amount is below the minimum.", "Payment codes 241, 254.";
     AMOUNT_TOO_LARGE = InvalidArgument, Fix, "The amount is above the maximum.", "Payment codes 242, 558.";
     INSUFFICIENT_FUNDS = FailedPrecondition, Refused, "The wallet or card has not enough money.", "Payment codes 220, 407, 472.";
@@ -133,7 +133,7 @@ reasons! {
     PAYMENT_CANCELLED = FailedPrecondition, Refused, "The payment was cancelled and the money returned.", "Payment code 797.";
     RECIPIENT_BANK_DECLINED = FailedPrecondition, Refused, "The recipient's bank declined.", "Payment codes 561, 7600.";
     UPSTREAM_DUPLICATE = AlreadyExists, Refused, "QIWI already has the same payment.", "Payment code 408.";
-    UPSTREAM_TECHNICAL = Aborted, Refused, "QIWI reports a technical error.", "Payment codes 3, 8, 13, 74, 202, 271, 300, 500, 749, 750.";
+    UPSTREAM_TECHNICAL = Aborted, Refused, "QIWI reports a technical error.", "Payment codes 3, 8, 13, 74, 202, 271, 300, 500, 749, 750; QIWI PAY codes 8001, 8004, 8062 and 8154.";
     UPSTREAM_DECLINED = Aborted, Refused, "QIWI declined with a code outside its documents.", "Any other payment code; the code and QIWI's masked text are in the details.";
 
     // QIWI PAY's codes (its documents, "Error codes").
@@ -200,6 +200,6 @@ reasons! {
     // Answers outside the documents, and our own defects.
     UPSTREAM_MALFORMED = Internal, Report, "QIWI's answer could not be read.", "QIWI answered with success and a body outside its documents, or with a body above the size limit.";
     UPSTREAM_REDIRECT = Internal, Report, "QIWI answered with a redirect, which is never followed.", "QIWI answered 3xx; following it could leak the credential.";
-    GATEWAY_PROTOCOL_BUG = Internal, Report, "The gateway sent something QIWI does not accept as a request.", "QIWI answered 405, 406 or 415.";
+    GATEWAY_PROTOCOL_BUG = Internal, Report, "The gateway sent something QIWI does not accept as a request.", "QIWI answered 405, 406 or 415, or QIWI PAY refused a request (8018, 8019, 8024) without naming a field.";
     GATEWAY_PANIC = Internal, Report, "The gateway failed inside; the request id identifies the log entry.", "A defect of the gateway.";
 }

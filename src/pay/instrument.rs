@@ -93,7 +93,8 @@ impl pb::BankCard {
             if !YEARS.contains(&self.expiry_year) {
                 checks.invalid("expiry_year", "Give the year with four digits.");
             }
-            let expiry = format!("{:02}{:02}", self.expiry_month, self.expiry_year % 100);
+            let expiry =
+                Zeroizing::new(format!("{:02}{:02}", self.expiry_month, self.expiry_year % 100));
             params.text("expiry", &expiry);
         }
         code(checks, params, &self.cvv2, payout);

@@ -12,6 +12,8 @@ use crate::credentials::SigningKey;
 
 /// The name of the signature; it is computed, never set.
 const SIGN: &str = "sign";
+/// The name of the verification code.
+const CODE: &str = "cvv2";
 /// No text grows more in JSON: one byte becomes `\u0000` at the most.
 const ESCAPED_MAX: usize = 6;
 
@@ -118,10 +120,12 @@ impl Params {
     }
 
     /// What two requests that ask for the same have in common: every parameter, by name, with what
-    /// it says instead of how it is encoded.
+    /// it says instead of how it is encoded. The verification code of a card is none of them: nothing
+    /// may be kept of it, not even a digest.
     pub fn content(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.list
             .iter()
+            .filter(|param| param.name != CODE)
             .map(|param| (param.name, param.plain.as_ref().unwrap_or(&param.text).as_str()))
     }
 

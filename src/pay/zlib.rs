@@ -10,6 +10,8 @@ use zeroize::Zeroizing;
 pub const PLAIN_MAX: usize = 64 * 1024;
 
 /// Compresses a text. Another version of the compressor may write other bytes for the same text.
+///
+/// What is written is wiped when it goes; what the compressor has looked at inside is not.
 pub fn encode(plain: &str) -> Zeroizing<String> {
     let input = plain.as_bytes();
     // More than deflate ever adds to what it cannot compress, so that nothing is written twice.
@@ -54,6 +56,11 @@ mod tests {
     const RECEIPT_ENCODED: &str =
         include_str!("../../tests/fixtures/pay/receipt/sample.base64.txt");
 
+    /// The same in English.
+    const ENGLISH: &str = include_str!("../../tests/fixtures/pay/receipt/sample_en.json");
+    const ENGLISH_ENCODED: &str =
+        include_str!("../../tests/fixtures/pay/receipt/sample_en.base64.txt");
+
     #[track_caller]
     fn check(plain: &str, text: &str) {
         assert_eq!(decode(text.trim()).unwrap().as_str(), plain);
@@ -81,6 +88,20 @@ mod tests {
         // The file ends with a line end that QIWI's sample does not have.
         check(RECEIPT.trim_end(), RECEIPT_ENCODED);
         assert_eq!(RECEIPT.trim_end().len(), 497);
+    }
+
+    #[test]
+    fn the_english_sample_is_right_and_its_printed_encoding_is_of_another_receipt() {
+        check(
+            ENGLISH.trim_end(),
+            "eJydjj0PwiAQhnd/BWFuKlA76OTq7GhMQwAjSQsUrsam6X8X8KODcXG54XnvveemFUI4qLZVvtESox2qKKsIpT\
+             UjRcrEVfWDamB0KqX0CYcAtosVYQ1wASnBF2v30nZcmxJaifMi8HsTxgCqW8rOBg3ampDQKRKEpjxj1g/cgIYx\
+             Rax4U+e1yPaKsXK7+fB4PdEFSBWE1y5dzy8donh9VP4W+4jivDYXv5X0W1kT8qePvXxxnlfzAwB3XJU=",
+        );
+        assert_eq!(ENGLISH.trim_end().len(), 361);
+        let printed = decode(ENGLISH_ENCODED.trim()).unwrap();
+        assert_eq!(printed.len(), 383);
+        assert!(printed.contains("Товар/Услуга 1") && !printed.contains("payment_method"));
     }
 
     #[test]
@@ -115,7 +136,10 @@ mod tests {
         for wrong in [raw, &gzip, &checksum, &header, &dictionary, &followed, cut, b"Hello", b""] {
             assert!(decode(&STANDARD.encode(wrong)).is_none(), "{wrong:x?}");
         }
-        for wrong in ["*", "eJzzSM3JyVcozy/KSQEAGKsEPQ", " eJzzSM3JyVcozy/KSQEAGKsEPQ=="] {
+        // The start of Apple's sample, which the documents cut.
+        for wrong in
+            ["eNrVV1mPszgW", "*", "eJzzSM3JyVcozy/KSQEAGKsEPQ", " eJzzSM3JyVcozy/KSQEAGKsEPQ=="]
+        {
             assert!(decode(wrong).is_none(), "{wrong}");
         }
     }

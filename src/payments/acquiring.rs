@@ -11,8 +11,7 @@ use prost::Message as _;
 
 use super::memo::{Before, Memo};
 use super::settle::{Finding, Look, kept_reason};
-use super::turn;
-use super::{millis, now_ms, show, unavailable};
+use super::{now_ms, show, turn, unavailable};
 use crate::call::{Context, Inbound};
 use crate::credentials::Merchant;
 use crate::edge::{Outbound, frame};
@@ -75,13 +74,9 @@ impl Gateway {
         let before = Memo::of(record).before.unwrap_or_default();
         let question = question(record, &before);
         let answer = self.aside(cx, route(&status::GET)?, &question, None).await?;
-        let repeat_from = record
-            .sent_ms
-            .unwrap_or(record.created_ms)
-            .saturating_add(millis(self.payments().settings.capture_repeat));
+        let may_repeat = now_ms() >= self.payments().repeat_from(record);
         let rivals = self.rivals(record, &before).await?;
-        let sight =
-            Sight { record, before: &before, rivals: &rivals, may_repeat: now_ms() >= repeat_from };
+        let sight = Sight { record, before: &before, rivals: &rivals, may_repeat };
         Ok(sight.of(&answer.transactions))
     }
 

@@ -15,7 +15,7 @@ use crate::edge::{Outbound, frame, secret};
 use crate::error::reason::Reason;
 use crate::error::{Error, Sent, reason};
 use crate::gateway::{Gateway, route};
-use crate::ledger::{Insert, Key, Lease, OperationKind, Record, Replace, State};
+use crate::ledger::{Insert, Key, Lease, Record, Replace, State};
 use crate::order::{Account, Found, Order, Payer as _, Payment, Preparation, Shown as _, Told};
 use crate::pb::wallet::v1 as pb;
 use crate::policy::Access;
@@ -187,12 +187,10 @@ impl Gateway {
         if record.state != State::NotExecuted {
             return false;
         }
-        if record.key.kind != OperationKind::Capture {
-            return wanted.request.0.reattempt();
+        match record.key.kind {
+            OperationKind::Capture => self.payments().is_permitted_again(record),
+            _ => wanted.request.0.reattempt(),
         }
-        let sent = record.sent_ms.unwrap_or(record.created_ms);
-        let pause = super::millis(self.payments().settings.capture_repeat);
-        now_ms() >= sent.saturating_add(pause)
     }
 
     /// Looks once more before a payment is sent again: the earlier attempt may have shown since the

@@ -188,6 +188,13 @@ mod tests {
     }
 
     #[test]
+    fn the_days_limit_of_the_test_mode_binds_no_id() {
+        let error = refusal(&crate::pay::DIRECT, 200, br#"{"error_code":8069}"#, None);
+        assert!(error.delay().is_some(), "the same request may succeed tomorrow");
+        assert_eq!(name(error), "not sent");
+    }
+
+    #[test]
     fn every_documented_code_is_refused_or_answered() {
         for code in crate::error::code::CODES {
             let body = format!(r#"{{"code":"QWPRC-{}","message":"x"}}"#, code.number);

@@ -122,6 +122,7 @@ struct Profile {
     age_jitter: f64,
     ca: Option<Vec<u8>>,
     identity: Option<Identity>,
+    tls13: bool,
 }
 
 /// The certificate a client shows, with its key.
@@ -158,6 +159,7 @@ impl HostClient {
             age: upstream.client_age,
             age_jitter: upstream.client_age_jitter_percent.fraction(),
             ca,
+            tls13: identity.is_none() || upstream.merchant_tls13,
             identity,
         };
         let current = profile.build().map_err(failed)?;
@@ -375,7 +377,8 @@ impl Profile {
         &self,
     ) -> Result<rustls::ConfigBuilder<rustls::ClientConfig, rustls::client::WantsClientCert>, String>
     {
-        let builder = rustls::ClientConfig::builder();
+        let versions = if self.tls13 { rustls::ALL_VERSIONS } else { &[&rustls::version::TLS12] };
+        let builder = rustls::ClientConfig::builder_with_protocol_versions(versions);
         let Some(pem) = &self.ca else {
             return builder.with_platform_verifier().map_err(|error| error.to_string());
         };
@@ -550,8 +553,10 @@ fn is_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
                     | Alert::UnknownCA
                     | Alert::AccessDenied
                     | Alert::NoCertificate
-                    // Its issuer's signature is wrong: one of the same name has issued it.
+                    // A certificate of an authority that only has the right name.
                     | Alert::DecryptError
+                    // What some servers say with TLS 1.2 when none is shown.
+                    | Alert::HandshakeFailure
             );
         }
         next = error.source().or(inner.filter(|_| error.source().is_none()));

@@ -191,6 +191,7 @@ fn kind_of(reason: &'static Reason) -> &'static str {
         "WEBHOOK_NOT_FOUND" => "webhook",
         "CARD_NOT_FOUND" => "card",
         "PROVIDER_NOT_FOUND" | "TARIFF_UNAVAILABLE" => "provider",
+        "MERCHANT_SITE_NOT_FOUND" => "merchant_site",
         "CREDENTIAL_NOT_FOUND" => "credential",
         _ => "operation",
     }
@@ -198,10 +199,10 @@ fn kind_of(reason: &'static Reason) -> &'static str {
 
 /// The error of one of QIWI PAY's codes.
 fn acquiring_refusal(code: i32, wrong: &[Wrong]) -> Error {
-    let Some(reason) = acquiring::reason_of(code) else {
+    let Some(mut error) = acquiring::error_of(code) else {
         return Error::new(&reason::UPSTREAM_DECLINED);
     };
-    let mut error = Error::new(reason);
+    let reason = error.reason();
     if *reason == reason::TEST_QUOTA_EXCEEDED {
         // The day ends at midnight in Moscow; an hour is a guess that costs nobody anything.
         error = error

@@ -167,8 +167,11 @@ async fn the_sandbox_serves_a_newcomer_without_any_configuration() {
     let endpoint = tonic::transport::Endpoint::from_shared(url).unwrap();
     let channel = endpoint.connect().await.unwrap();
     for sample in samples::served() {
-        let bills = sample.rpc.starts_with("qiwi.p2p.");
-        let name = if bills { "demo-p2p" } else { "demo" };
+        let name = match sample.rpc.split('.').nth(1) {
+            Some("p2p") => "demo-p2p",
+            Some("pay") => "demo-pay",
+            _ => "demo",
+        };
         let demo = Ask::with(&[("x-qiwi-credential", name)]);
         // Ids of the sandbox's own world differ; what matters here is that each method is there
         // and reaches the sandbox.
@@ -178,8 +181,10 @@ async fn the_sandbox_serves_a_newcomer_without_any_configuration() {
         {
             let told = told(&status);
             let fine = ["NotFound", "FailedPrecondition", "InvalidArgument", "AlreadyExists"];
-            let fine = fine.contains(&&*format!("{:?}", told.code))
-                && told.info("upstreamSent") != Some("no");
+            // What is asked before money moves is answered by QIWI as well.
+            let asked =
+                told.info("upstreamSent") != Some("no") || told.info("upstreamCode").is_some();
+            let fine = fine.contains(&&*format!("{:?}", told.code)) && asked;
             let method = qiwi_gateway::operations::find(&format!("/{}", sample.rpc)).unwrap();
             let off = method.policy.legacy && told.reason == "METHOD_UNKNOWN";
             assert!(fine || off, "{}: {told:?}", sample.rpc);

@@ -37,7 +37,14 @@ async fn gateway(fake: &Fake, folder: &Path) -> Gateway {
 }
 
 async fn send(gateway: &Gateway, number: u64) -> u16 {
-    post(gateway.notifications(), "/wallet/main", &[], &Letter::incoming(number).body()).await.0
+    post(
+        gateway.notifications(),
+        "/notifications/wallet/main",
+        &[],
+        &Letter::incoming(number).body(),
+    )
+    .await
+    .0
 }
 
 /// The identities of the transactions a client gets from the beginning, and its last cursor.
@@ -81,14 +88,17 @@ async fn a_damaged_log_refuses_all_and_one_begun_anew_is_refilled_with_the_same_
     let whole = fs::read(folder.join(DATABASE)).unwrap();
     let half = whole.len() / 2;
     let mut zeroed = whole.clone();
-    zeroed[half..].fill(0);
+    // Not only the half that may be free.
+    zeroed[4096..].fill(0);
     let mut noise = whole.clone();
     for (at, byte) in noise.iter_mut().enumerate().skip(64) {
         *byte ^= u8::try_from(at % 7).unwrap();
     }
-    for (what, database) in
-        [("half of it", whole[..half].to_vec()), ("a zeroed tail", zeroed), ("noise", noise)]
-    {
+    for (what, database) in [
+        ("half of it", whole[..half].to_vec()),
+        ("zeroes behind the header", zeroed),
+        ("noise", noise),
+    ] {
         fs::write(folder.join(DATABASE), database).unwrap();
         let gateway = gateway(&fake, &folder).await;
         let begun = Instant::now();
@@ -148,7 +158,7 @@ async fn a_full_disk_refuses_at_once_and_is_used_again_when_there_is_room() {
     for number in 0..20_000 {
         let begun = Instant::now();
         let body = large(number).body();
-        match try_post(to, "/wallet/main", &[], &body).await.expect("it goes on").0 {
+        match try_post(to, "/notifications/wallet/main", &[], &body).await.expect("it goes on").0 {
             200 => acknowledged.push(number),
             503 => {
                 assert!(begun.elapsed() < Duration::from_millis(800), "{:?}", begun.elapsed());
@@ -177,7 +187,7 @@ async fn a_full_disk_refuses_at_once_and_is_used_again_when_there_is_room() {
     }
     for number in 30_000..30_020 {
         let body = Letter::incoming(number).body();
-        assert_eq!(post(to, "/wallet/main", &[], &body).await.0, 200);
+        assert_eq!(post(to, "/notifications/wallet/main", &[], &body).await.0, 200);
         acknowledged.push(number);
     }
     assert!(running.is_running(), "the process did not end");

@@ -84,8 +84,7 @@ async fn an_update_under_load_ends_streams_orderly_and_loses_no_200() {
     assert_eq!(sequences, (1..=count).collect::<Vec<_>>(), "no gap and nothing twice");
     let stored: BTreeSet<u64> = got.iter().map(|(_, transaction)| *transaction).collect();
     assert_eq!(stored.len(), got.len(), "an event is there twice");
-    let acknowledged = acknowledged.lock();
-    let lost: Vec<_> = acknowledged.difference(&stored).collect();
+    let lost: Vec<_> = acknowledged.lock().difference(&stored).copied().collect();
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
     running.signal("TERM");
     assert!(running.ended(Duration::from_secs(20)).await.status.success());

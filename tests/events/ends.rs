@@ -314,7 +314,7 @@ async fn a_log_that_fails_takes_the_gateway_out_of_the_notifications_way_only() 
     assert_eq!(gateway.admin("/readyz/notifications").await.0, 200);
     let send = async |number| {
         let body = letter::Letter::incoming(number).body();
-        letter::post(gateway.notifications(), "/wallet/main", &[], &body).await.0
+        letter::post(gateway.notifications(), "/notifications/wallet/main", &[], &body).await.0
     };
     assert_eq!(send(1).await, 200);
 

@@ -119,7 +119,8 @@ async fn killed_at(point: Point, letter: &Letter) -> (Option<u16>, std::path::Pa
     let folder = process::folder("events-failpoint");
     let mut doomed = Doomed::start(&folder, point).await;
     let (to, body) = (doomed.notifications, letter.body());
-    let posting = tokio::spawn(async move { try_post(to, "/wallet/main", &[], &body).await });
+    let posting =
+        tokio::spawn(async move { try_post(to, "/notifications/wallet/main", &[], &body).await });
     doomed.says("reached").await;
     doomed.kill().await;
     (posting.await.unwrap().map(|(status, _)| status), folder)
@@ -142,7 +143,10 @@ async fn killed_before_the_append_it_leaves_nothing_and_the_repeat_is_stored() {
     assert_eq!(answer, None, "nobody said 200");
     let gateway = gateway(opened(&folder).await).await;
     assert_eq!(kept(&gateway).await, (vec![], 0));
-    assert_eq!(post(gateway.notifications(), "/wallet/main", &[], &letter.body()).await.0, 200);
+    assert_eq!(
+        post(gateway.notifications(), "/notifications/wallet/main", &[], &letter.body()).await.0,
+        200
+    );
     assert_eq!(kept(&gateway).await, (vec![1], 1));
 }
 
@@ -153,7 +157,10 @@ async fn killed_between_commit_and_200_the_repeat_is_a_duplicate() {
     assert_eq!(answer, None, "nobody said 200");
     let gateway = gateway(opened(&folder).await).await;
     assert_eq!(kept(&gateway).await, (vec![1], 1));
-    assert_eq!(post(gateway.notifications(), "/wallet/main", &[], &letter.body()).await.0, 200);
+    assert_eq!(
+        post(gateway.notifications(), "/notifications/wallet/main", &[], &letter.body()).await.0,
+        200
+    );
     assert_eq!(gateway.metric("qiwi_events_duplicate_total", &["delivery"]).await, 1);
     assert_eq!(kept(&gateway).await, (vec![1], 1));
 }
@@ -169,7 +176,7 @@ async fn killed_after_200_and_before_anybody_was_told_the_resumed_stream_tells()
     let mut stream = subscribe(&channel, &Ask::with(MAIN), &latest).await.unwrap();
     let (place, _) = caught_up(&mut stream).await;
     let body = Letter::incoming(1).body();
-    assert_eq!(post(doomed.notifications, "/wallet/main", &[], &body).await.0, 200);
+    assert_eq!(post(doomed.notifications, "/notifications/wallet/main", &[], &body).await.0, 200);
     doomed.says("reached").await;
     let nothing = tokio::time::timeout(Duration::from_millis(200), stream.message()).await;
     assert!(nothing.is_err(), "nobody was told: {nothing:?}");

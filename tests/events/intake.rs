@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use qiwi_gateway::config::{Variable, Webhook};
-use qiwi_gateway::credentials::Kind;
-use qiwi_gateway::events::{Limit, Stored};
+use qiwi_gateway::credentials;
+use qiwi_gateway::events::{Kind, Limit, Stored};
 
 use super::letter::*;
 use crate::support::*;
@@ -145,7 +145,9 @@ async fn a_hook_nobody_knows_is_asked_for_once_and_is_to_come_again() {
         assert_eq!(send(&gateway, &letter).await, 503);
     }
     assert!(fake.count() <= 1, "{}", fake.count());
-    assert!(events(&gateway).await.is_empty());
+    // That something is missing may be told by now.
+    let told = events(&gateway).await;
+    assert!(told.iter().all(|of| of.event.kind == Kind::System), "{told:?}");
 }
 
 #[tokio::test]
@@ -208,7 +210,12 @@ async fn a_secret_address_is_needed_where_there_is_one() {
 #[tokio::test]
 async fn a_paid_bill_is_stored_and_answered_as_qiwi_wants() {
     let fake = Fake::always(Answer::new(404, "")).await;
-    let mut setup = Setup::new(&fake).credential("shop", Kind::P2p, Some(WALLET), "secret-of-shop");
+    let mut setup = Setup::new(&fake).credential(
+        "shop",
+        credentials::Kind::P2p,
+        Some(WALLET),
+        "secret-of-shop",
+    );
     setup.config.notifications.sources = vec!["any".to_owned()];
     let gateway = setup.start().await;
     let body = r#"{"bill":{"siteId":"23044","billId":"1519892138404fhr7i272a2","amount":{"value":"100","currency":"RUB"},"status":{"value":"PAID","datetime":"2018-03-01T11:16:12"},"customer":{},"customFields":{},"creationDateTime":"2018-03-01T11:15:39","expirationDateTime":"2018-04-15T11:15:39+03"},"version":"1"}"#;

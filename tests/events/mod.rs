@@ -22,6 +22,8 @@ mod intake;
 pub mod letter;
 /// Notifications of QIWI PAY.
 mod pay;
+/// What QIWI says when it is asked about them.
+mod pay_confirmed;
 /// What the gateway finds out by itself: confirmations, histories, balances.
 mod poll;
 /// Lists, single events, the state of the log, and whose events a call sees.

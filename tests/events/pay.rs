@@ -12,15 +12,15 @@ use super::letter::post;
 use super::*;
 
 /// The merchant of the documents' samples.
-const SECRET: &str = "secret_key";
-const SITE: &str = "1234";
-const TILL: &[(&str, &str)] = &[("x-qiwi-credential", "till")];
+pub const SECRET: &str = "secret_key";
+pub const SITE: &str = "1234";
+pub const TILL: &[(&str, &str)] = &[("x-qiwi-credential", "till")];
 const ADDRESS: &str = "/notifications/pay/till";
 /// The signature of the documents' sample of 2023.
 const TV_50: &str = "7E5BA1E606E01F159B67758A6351D868BC6259DAAD324FE542F5A41E845B949F";
 
 /// A gateway with a merchant, besides the wallet and the P2P key.
-fn setup(fake: &Fake) -> Setup {
+pub fn setup(fake: &Fake) -> Setup {
     Setup::new(fake).credential("till", Kind::Merchant, None, SECRET).set(|config| {
         config.notifications.sources = vec!["any".to_owned()];
         config.credentials.get_mut("till").unwrap().merchant_site = Some(SITE.to_owned());
@@ -47,7 +47,7 @@ fn sample() -> Value {
 }
 
 /// Members, signed as QIWI signs them.
-fn signed(mut members: Value) -> Value {
+pub fn signed(mut members: Value) -> Value {
     let names =
         ["amount", "currency", "email", "error_code", "ip", "txn_id", "txn_status", "txn_type"];
     let text = |name: &&str| match &members[*name] {
@@ -64,7 +64,7 @@ fn signed(mut members: Value) -> Value {
 }
 
 /// A purchase at a status.
-fn purchase(number: u64, status: u8) -> Value {
+pub fn purchase(number: u64, status: u8) -> Value {
     signed(json!({
         "txn_id": number, "txn_date": "2026-11-01T12:00:00+03:00", "txn_status": status,
         "txn_type": 1, "pan": "411111******1111", "amount": "15.50", "currency": 643,
@@ -73,14 +73,14 @@ fn purchase(number: u64, status: u8) -> Value {
     }))
 }
 
-async fn send(gateway: &Gateway, body: &Value) -> u16 {
+pub async fn send(gateway: &Gateway, body: &Value) -> u16 {
     let (status, answer) = post(gateway.notifications(), ADDRESS, &[], &body.to_string()).await;
     assert_eq!(answer, "", "the documents want a status and no body");
     status
 }
 
 /// What a call of this credential lists.
-async fn listed(
+pub async fn listed(
     gateway: &Gateway,
     metadata: &'static [(&'static str, &'static str)],
     filter: Option<pb::EventFilter>,
@@ -92,7 +92,7 @@ async fn listed(
     reply.unwrap().into_inner().events
 }
 
-fn acquiring(event: &pb::Event) -> &pay::Transaction {
+pub fn acquiring(event: &pb::Event) -> &pay::Transaction {
     match &event.payload {
         Some(pb::event::Payload::Acquiring(transaction)) => transaction,
         _ => panic!("{event:?}"),
@@ -320,7 +320,7 @@ async fn a_stream_tells_what_comes_and_goes_on_from_its_cursor() {
 }
 
 /// A gateway that keeps its log in a folder.
-fn kept(fake: &Fake, folder: &Path) -> Setup {
+pub fn kept(fake: &Fake, folder: &Path) -> Setup {
     setup(fake).set(|config| {
         config.state.engine = Engine::Embedded;
         config.state.path = folder.to_owned();

@@ -51,7 +51,7 @@ async fn a_message_that_comes_to_three_gateways_a_thousand_times_is_one_event() 
     let body = Letter::incoming(1).body();
     let posts = (0..COPIES).map(|copy| {
         let (to, body) = (to[copy % 3], body.clone());
-        async move { post(to, "/wallet/main", &[], &body).await.0 }
+        async move { post(to, "/notifications/wallet/main", &[], &body).await.0 }
     });
     let answers = futures_util::stream::iter(posts);
     let answers = futures_util::StreamExt::buffer_unordered(answers, 100);

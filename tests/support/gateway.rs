@@ -47,6 +47,11 @@ pub fn opening(rpc: &str) -> &'static [(&'static str, &'static str)] {
 /// The key of gateways that share a log.
 pub const SHARED_KEY: [u8; 32] = [42; 32];
 
+/// QIWI PAY's one address behind this one.
+fn direct(url: &str) -> BaseUrl {
+    BaseUrl::parse(&format!("{url}/merchant/direct")).expect("a base URL")
+}
+
 /// A gateway about to be started.
 pub struct Setup {
     pub config: Config,
@@ -85,6 +90,7 @@ impl Setup {
         config.upstream.edge_url = base.clone();
         config.upstream.site_url = base.clone();
         config.upstream.bill_url = base;
+        config.upstream.direct_url = direct(url);
         // Off by default; what that means is tested beside the methods.
         config.upstream.legacy_operations = true;
         // Asks QIWI about every event; tests about that turn it on.
@@ -119,6 +125,7 @@ impl Setup {
         self.config.upstream.edge_url = base.clone();
         self.config.upstream.site_url = base.clone();
         self.config.upstream.bill_url = base;
+        self.config.upstream.direct_url = direct(url);
         self
     }
 

@@ -29,6 +29,9 @@ const HOOK: &str = "5e2027d1-f5f3-4ad1-b409-058b8b8a8c22";
 /// A bill of the samples, as QIWI tells it.
 const BILL: &str = r#"{"siteId":"site-00","billId":"order-1","amount":{"currency":"RUB","value":"100.00"},"status":{"value":"WAITING","changedDateTime":"2020-09-13T15:26:40+03:00"},"creationDateTime":"2020-09-13T15:26:40+03:00","expirationDateTime":"2020-09-20T14:06:40+03:00","payUrl":"https://oplata.qiwi.com/form/?invoice_uid=1"}"#;
 
+/// An answer of QIWI PAY that is one to each operation, and to the status query before some.
+const TAKEN: &str = r#"{"txn_id":172001,"txn_status":3,"txn_type":2,"txn_date":"2017-03-09T17:16:06+03:00","error_code":0,"amount":"7.00","currency":643,"transactions":[{"txn_id":172001,"txn_status":2,"txn_type":2,"txn_date":"2017-03-09T17:16:06+03:00","error_code":0,"amount":"7.00","currency":643,"order_id":"order-1"}]}"#;
+
 /// One row for every RPC.
 pub fn all() -> Vec<Sample> {
     let start = Some(prost_types::Timestamp { seconds: 1_600_000_000, nanos: 0 });
@@ -414,6 +417,129 @@ pub fn all() -> Vec<Sample> {
                 ..Default::default()
             },
         ),
+        sample(
+            "qiwi.pay.v1.AcquiringService/Sale",
+            &pay::SaleRequest {
+                order: order("order-1"),
+                amount: rub(7),
+                instrument: card(),
+                ..Default::default()
+            },
+            TAKEN,
+        ),
+        sample(
+            "qiwi.pay.v1.AcquiringService/Authorize",
+            &pay::AuthorizeRequest {
+                order: order("order-2"),
+                amount: rub(7),
+                instrument: card(),
+                ..Default::default()
+            },
+            TAKEN,
+        ),
+        sample(
+            "qiwi.pay.v1.AcquiringService/Finish3ds",
+            &pay::Finish3dsRequest {
+                transaction_id: text("172001"),
+                pares: text("eJzVWFev"),
+                reattempt: false,
+            },
+            TAKEN,
+        ),
+        sample(
+            "qiwi.pay.v1.AcquiringService/Capture",
+            &pay::CaptureRequest {
+                request_id: text("0190c3c2-8f6e-4b07-9f0a-5d1b1a0c0001"),
+                transaction_id: text("172001"),
+                ..Default::default()
+            },
+            TAKEN,
+        ),
+        sample(
+            "qiwi.pay.v1.AcquiringService/Reverse",
+            &pay::ReverseRequest {
+                request_id: text("0190c3c2-8f6e-4b07-9f0a-5d1b1a0c0002"),
+                transaction_id: text("172001"),
+                amount: rub(3),
+                ..Default::default()
+            },
+            TAKEN,
+        ),
+        sample(
+            "qiwi.pay.v1.AcquiringService/Refund",
+            &pay::RefundRequest {
+                request_id: text("0190c3c2-8f6e-4b07-9f0a-5d1b1a0c0003"),
+                transaction_id: text("172001"),
+                amount: rub(3),
+                ..Default::default()
+            },
+            TAKEN,
+        ),
+        sample(
+            "qiwi.pay.v1.AcquiringService/Payout",
+            &pay::PayoutRequest {
+                order: order("order-3"),
+                amount: rub(7),
+                instrument: token(),
+                ..Default::default()
+            },
+            TAKEN,
+        ),
+        sample(
+            "qiwi.pay.v1.AcquiringService/GetStatus",
+            &pay::GetStatusRequest { order_id: text("order-1"), ..Default::default() },
+            TAKEN,
+        ),
+        // The operation of the first sample above.
+        local(
+            "qiwi.pay.v1.AcquiringService/GetOperation",
+            &pay::GetOperationRequest {
+                kind: pay::OperationKind::Sale.into(),
+                operation_id: text("order-1"),
+            },
+        ),
+        sample(
+            "qiwi.pay.v1.AcquiringService/ListCards",
+            &pay::ListCardsRequest { merchant_uid: text("10001"), ..Default::default() },
+            r#"{"error_code":0,"cards":[]}"#,
+        ),
+        sample(
+            "qiwi.pay.v1.AcquiringService/InitRecurringSale",
+            &pay::InitRecurringSaleRequest {
+                order: order("order-4"),
+                amount: rub(7),
+                instrument: card(),
+                ..Default::default()
+            },
+            TAKEN,
+        ),
+        sample(
+            "qiwi.pay.v1.AcquiringService/InitRecurringAuthorization",
+            &pay::InitRecurringAuthorizationRequest {
+                order: order("order-5"),
+                amount: rub(7),
+                instrument: card(),
+                ..Default::default()
+            },
+            TAKEN,
+        ),
+        sample(
+            "qiwi.pay.v1.AcquiringService/InitMobileAuthorization",
+            &pay::InitMobileAuthorizationRequest {
+                order_id: text("order-6"),
+                amount: rub(7),
+                ..Default::default()
+            },
+            TAKEN,
+        ),
+        sample(
+            "qiwi.pay.v1.AcquiringService/SendMobileCardData",
+            &pay::SendMobileCardDataRequest {
+                transaction_id: text("172001"),
+                ..Default::default()
+            },
+            TAKEN,
+        ),
         local(
             "qiwi.pay.v1.PaymentFormService/BuildPaymentForm",
             &pay::BuildPaymentFormRequest {
@@ -547,6 +673,34 @@ fn consume() -> events::ConsumeRequest {
         ..Default::default()
     };
     events::ConsumeRequest { request: Some(events::consume_request::Request::Open(open)) }
+}
+
+/// An order of a shop.
+fn order(id: &str) -> Option<pay::OrderDetails> {
+    Some(pay::OrderDetails { order_id: id.to_owned(), ..Default::default() })
+}
+
+/// A card that the sandbox takes.
+fn card() -> Option<pay::PaymentInstrument> {
+    let card = pay::BankCard {
+        pan: "4111111111111111".to_owned(),
+        expiry_month: 12,
+        expiry_year: 2030,
+        cvv2: "123".to_owned(),
+        holder_name: "CARD HOLDER".to_owned(),
+    };
+    let instrument = pay::payment_instrument::Instrument::Card(card);
+    Some(pay::PaymentInstrument { instrument: Some(instrument) })
+}
+
+/// A token of one.
+fn token() -> Option<pay::PaymentInstrument> {
+    let token = pay::CardToken {
+        token: "4d5b363e-a116-35f5-e053-6751080ac38e".to_owned(),
+        ..Default::default()
+    };
+    let instrument = pay::payment_instrument::Instrument::CardToken(token);
+    Some(pay::PaymentInstrument { instrument: Some(instrument) })
 }
 
 /// The sample of one RPC.

@@ -8,12 +8,15 @@ use tokio::time::Instant;
 use super::budget::Budgets;
 use super::targets::{Need, Target, Targets};
 use crate::call::Context;
+use crate::credentials::{Credential, Kind};
 use crate::error::{Error, reason};
 use crate::events::hub::Hub;
 use crate::events::{LogError, Owner};
 use crate::gateway::{Gateway, route};
 use crate::method::Method;
 use crate::operations;
+use crate::pay::status;
+use crate::pb::pay::v1 as pay;
 use crate::pb::wallet::v1 as pb;
 use crate::telemetry::Metrics;
 use crate::wallet::{balance, history};
@@ -54,6 +57,7 @@ pub(super) struct Asker {
     list: &'static Method,
     transaction: &'static Method,
     balances: &'static Method,
+    status: &'static Method,
 }
 
 impl Asker {
@@ -64,6 +68,7 @@ impl Asker {
             list: operations::find("/qiwi.wallet.v1.HistoryService/ListTransactions")?,
             transaction: operations::find("/qiwi.wallet.v1.HistoryService/GetTransaction")?,
             balances: operations::find("/qiwi.wallet.v1.BalanceService/ListBalances")?,
+            status: operations::find("/qiwi.pay.v1.AcquiringService/GetStatus")?,
             gateway,
         })
     }
@@ -118,10 +123,25 @@ impl Asker {
         if unknown { Found::Perhaps } else { Found::Nobody }
     }
 
+    /// A credential that may ask about a merchant site: one with the certificate QIWI PAY demands,
+    /// where its host takes one.
+    pub(super) fn merchant(&self, site: &Owner) -> Option<Arc<Credential>> {
+        let demands = self.gateway.config().upstream.direct_url.is_https();
+        self.gateway.credentials().list().into_iter().find(|credential| {
+            credential.kind == Some(Kind::Merchant)
+                && self.hub().owner_of(credential, None) == *site
+                && (credential.identity().is_some() || !demands)
+        })
+    }
+
     /// The current token of a target: a reload may have replaced it.
     fn context(&self, method: &'static Method, target: &Target) -> Context {
         let current = self.gateway.credentials().named(&target.name);
         let credential = current.unwrap_or_else(|| Arc::clone(&target.credential));
+        Self::of_credential(method, credential)
+    }
+
+    fn of_credential(method: &'static Method, credential: Arc<Credential>) -> Context {
         Context {
             // That part of the quota is for payments.
             settling: false,
@@ -151,6 +171,28 @@ impl Asker {
             Ok(answer) => Ok(answer.transaction),
             Err(error) if *error.reason() == reason::TRANSACTION_NOT_FOUND => Ok(None),
             Err(error) => Err(self.failed(&target.owner, error)),
+        }
+    }
+
+    /// The transactions of the order that one of QIWI PAY belongs to; none when QIWI does not know it.
+    /// Whoever calls has taken a turn.
+    pub(super) async fn order(
+        &self,
+        credential: Arc<Credential>,
+        site: &Owner,
+        transaction_id: &str,
+    ) -> Result<Vec<pay::Transaction>, Trouble> {
+        let transaction_id = transaction_id.to_owned();
+        let request = pay::GetStatusRequest { transaction_id, ..Default::default() };
+        let cx = Self::of_credential(self.status, credential);
+        let asked = async {
+            let route = route(&status::GET)?;
+            self.gateway.aside(&cx, route, &request, None).await
+        };
+        match asked.await {
+            Ok(answer) => Ok(answer.transactions),
+            Err(error) if *error.reason() == reason::TRANSACTION_NOT_FOUND => Ok(Vec::new()),
+            Err(error) => Err(self.failed(site, error)),
         }
     }
 

@@ -22,7 +22,7 @@ const PART: u32 = 5;
 const BURST: u32 = 5;
 /// The rest after a refusal that names no time.
 const REST: Duration = Duration::from_secs(5);
-/// The rest after a token was refused.
+/// The rest after a credential was refused.
 const MENDED: Duration = Duration::from_secs(60);
 /// The longest rest; what QIWI documents is five minutes.
 const REST_MAX: Duration = Duration::from_secs(900);
@@ -97,7 +97,16 @@ impl Budgets {
             &reason::UPSTREAM_CIRCUIT_OPEN,
         ];
         // Until somebody mends them.
-        let mended = [&reason::TOKEN_REJECTED, &reason::TOKEN_SCOPE_INSUFFICIENT];
+        let mended = [
+            &reason::TOKEN_REJECTED,
+            &reason::TOKEN_SCOPE_INSUFFICIENT,
+            &reason::CERTIFICATE_REJECTED,
+            &reason::SIGNATURE_REJECTED,
+            &reason::MERCHANT_DISABLED,
+            &reason::MERCHANT_SITE_NOT_FOUND,
+            &reason::OPERATION_FORBIDDEN,
+            &reason::ACCESS_DENIED,
+        ];
         let is_one_of = |reasons: &[&reason::Reason]| reasons.contains(&error.reason());
         let rest = match error.delay() {
             Some(delay) if is_one_of(&soon) || is_one_of(&mended) => delay.min(REST_MAX),

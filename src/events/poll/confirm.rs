@@ -1,7 +1,11 @@
-//! Asking QIWI about transactions that only a signature vouches for, which does not cover status.
+//! Asking QIWI about transactions that only a signature vouches for, which does not cover everything.
 //!
 //! Only events of the log are asked about, so that posts without a right signature cost QIWI
-//! nothing, and each once: what was found out is an event under an id of its own.
+//! nothing, and each once: what was found out is an event under an id of its own. How QIWI is asked
+//! and what its answer means is in `wallet` and `acquiring`.
+
+mod acquiring;
+mod wallet;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,18 +15,17 @@ use prost_types::Timestamp;
 use tokio::time::Instant;
 
 use super::LOG_PAUSE;
-use super::ask::{Asker, Found, Trouble};
-use super::judge::{Verdict, judge};
+use super::ask::Asker;
 use super::progress::Progress;
 use super::tail;
-use super::targets::{Need, Target};
 use crate::config::Confirm;
+use crate::error::Error;
 use crate::events::cell::{self, Saved};
 use crate::events::hub::now_ms;
 use crate::events::wire::{self, Origin};
-use crate::events::{Event, EventId, Kind, LogError, Owner, Source, Stored, Trust};
+use crate::events::{Append, Event, EventId, Kind, LogError, Owner, Source, Stored, Trust};
 use crate::pb::events::v1 as pb;
-use crate::pb::wallet::v1 as types;
+use crate::pb::r#type::v1::OffsetTime;
 
 /// The cell of what was followed.
 const CELL: &[u8] = b"confirmation";
@@ -187,9 +190,13 @@ impl Follower {
 
 /// Whether QIWI is asked about an event.
 fn is_subject(event: &Event) -> bool {
-    event.kind == Kind::Transaction
-        && event.trust == Trust::SignatureOnly
-        && matches!(event.status.as_str(), "SUCCESS" | "ERROR")
+    let decided = match event.kind {
+        Kind::Transaction => matches!(event.status.as_str(), "SUCCESS" | "ERROR"),
+        // At 0 nothing is decided; what is will be another event.
+        Kind::Payment => event.status != "0",
+        _ => false,
+    };
+    decided && event.trust == Trust::SignatureOnly
 }
 
 /// Looks at one event; an error is the log's.
@@ -208,94 +215,49 @@ async fn look(asker: &Asker, seq: u64) -> Result<Looked, LogError> {
         tracing::error!(event = %subject.id, "QIWI could not be asked about an event in time");
         return Ok(Looked::Done);
     }
-    let target = match asker.who(&subject.owner, Need::Transaction).await {
-        Found::Target(target) => target,
-        Found::Perhaps => return Ok(Looked::Later(None)),
-        Found::Nobody => return Ok(Looked::Done),
-    };
-    let told = match wire::opened(&hub.cipher, &stored)?.payload {
-        Some(pb::event::Payload::Transaction(told)) => told,
-        _ => return Ok(Looked::Done),
-    };
     let patient = age < hub.settings.confirm_absent;
-    let mut found = None;
-    for kind in kinds(&told, patient) {
-        if let Err(wait) = asker.budgets.try_turn(&subject.owner) {
-            return Ok(Looked::Later(Some(wait)));
+    match wire::opened(&hub.cipher, &stored)?.payload {
+        Some(pb::event::Payload::Transaction(told)) => {
+            wallet::look(asker, &stored, &told, patient).await
         }
-        match asker.transaction(&target, &told.transaction_id, kind).await {
-            Ok(None) => {}
-            Ok(Some(transaction)) => {
-                found = Some(transaction);
-                break;
-            }
-            Err(Trouble::Log(error)) => return Err(error),
-            Err(Trouble::Qiwi(error)) => {
-                tracing::debug!(
-                    event = %subject.id,
-                    reason = error.reason().name,
-                    "QIWI could not be asked about an event; again later"
-                );
-                return Ok(Looked::Later(error.delay()));
-            }
+        Some(pb::event::Payload::Acquiring(told)) => {
+            acquiring::look(asker, &stored, &told, patient).await
         }
+        _ => Ok(Looked::Done),
     }
-    let causes = match judge(&told, &target.wallet, found.as_ref(), patient) {
-        Verdict::Behind => return Ok(Looked::Later(None)),
-        Verdict::Same => Vec::new(),
-        Verdict::Differs(causes) => causes,
-    };
-    tell(asker, &target, &stored, &told, found, causes).await?;
-    Ok(Looked::Done)
 }
 
-/// The types to ask with: webhooks report card payments as outgoing ones. In the end any will do,
-/// so that another type is told as such.
-fn kinds(told: &types::Transaction, patient: bool) -> Vec<types::TransactionType> {
-    let mut kinds = vec![told.r#type()];
-    if told.r#type() == types::TransactionType::Out {
-        kinds.push(types::TransactionType::QiwiCard);
-    }
-    if !patient && told.r#type() != types::TransactionType::Unspecified {
-        kinds.push(types::TransactionType::Unspecified);
-    }
-    kinds
+/// What becomes of an event that QIWI could not be asked about.
+fn unanswered(stored: &Stored, error: &Error) -> Looked {
+    tracing::debug!(
+        event = %stored.event.id,
+        reason = error.reason().name,
+        "QIWI could not be asked about an event; again later"
+    );
+    Looked::Later(error.delay())
 }
 
 const SAME: &str = "CONFIRMED";
 const DIFFERS: &str = "CONTRADICTED";
 
-/// Appends what was found out, and before it what QIWI says itself where that is something else.
-async fn tell(
+/// Appends what was found out about an event: that QIWI says the same, or what differs.
+async fn conclude(
     asker: &Asker,
-    target: &Target,
     stored: &Stored,
-    told: &types::Transaction,
-    found: Option<types::Transaction>,
-    causes: Vec<pb::ContradictionCause>,
+    origin: Origin<'_>,
+    time: Option<OffsetTime>,
+    found: pb::ConfirmationEvent,
 ) -> Result<(), LogError> {
     let hub = asker.hub();
     let subject = &stored.event;
-    let same = causes.is_empty();
-    let origin = Origin {
-        owner: target.owner,
-        wallet: Some(&target.wallet),
-        source: Source::Reconciled,
-        trust: if same { Trust::ApiConfirmed } else { Trust::Contradicted },
-        received_ms: now_ms(),
+    let (outcome, trust) = match *found.causes {
+        [] => (SAME, Trust::ApiConfirmed),
+        _ => (DIFFERS, Trust::Contradicted),
     };
-    let of_another = causes.contains(&pb::ContradictionCause::Wallet);
-    if let Some(found) = found.clone()
-        && !same
-        && !of_another
-    {
-        let origin = Origin { trust: Trust::ApiConfirmed, ..origin };
-        hub.append(wire::transaction(&hub.cipher, origin, found)?).await?;
-    }
-    let found = found.filter(|_| !of_another);
-    let outcome = if same { SAME } else { DIFFERS };
+    let causes: Vec<_> = found.causes().collect();
+    let origin = Origin { trust, ..origin };
     let id = EventId::confirmation(&subject.id, outcome);
-    let mut event = Event::new(id, Kind::Confirmation, origin.source, origin.trust, origin.owner);
+    let mut event = Event::new(id, Kind::Confirmation, origin.source, trust, origin.owner);
     // What filters ask for is the subject's.
     event.r#type.clone_from(&subject.r#type);
     event.transaction.clone_from(&subject.transaction);
@@ -305,21 +267,13 @@ async fn tell(
     let payload = pb::event::Payload::Confirmation(pb::ConfirmationEvent {
         subject_event_id: subject.id.to_string(),
         transaction_id: subject.transaction.clone(),
-        subject_type: told.r#type,
-        subject_type_raw: told.type_raw.clone(),
-        subject_status: told.status,
-        subject_status_raw: told.status_raw.clone(),
-        status: found.as_ref().map_or(0, |of| of.status),
-        status_raw: found.as_ref().map(|of| of.status_raw.clone()).unwrap_or_default(),
-        error: found.as_ref().and_then(|of| of.error.clone()),
-        client_transaction_id: found.as_ref().and_then(|of| of.client_transaction_id.clone()),
-        causes: causes.iter().map(|cause| (*cause).into()).collect(),
-        acquiring: None,
+        subject_type_raw: subject.r#type.clone(),
+        subject_status_raw: subject.status.clone(),
+        ..found
     });
-    let time = found.and_then(|of| of.transaction_time);
     let event = wire::sealed(&hub.cipher, event, origin, time, payload)?;
-    hub.append(crate::events::Append::new(event)).await?;
-    if !same {
+    hub.append(Append::new(event)).await?;
+    if !causes.is_empty() {
         asker.metrics().events.alarm("contradicted");
         tracing::error!(
             event = %subject.id,
@@ -328,6 +282,12 @@ async fn tell(
         );
     }
     Ok(())
+}
+
+/// Where what QIWI says comes from.
+const fn asked(owner: Owner, received_ms: i64) -> Origin<'static> {
+    let (source, trust) = (Source::Reconciled, Trust::ApiConfirmed);
+    Origin { owner, wallet: None, source, trust, received_ms }
 }
 
 /// How long an event is in the log.

@@ -250,7 +250,7 @@ fn without_the_right_key_nothing_is_believed() {
     assert_eq!(read().verify(&[], SITE), Err(Refusal::KeyUnknown));
     assert!(Key::new(b"").is_err(), "an empty key is none");
     let other = Key::new(b"other_key").unwrap();
-    assert_eq!(read().verify(&[other.clone()], SITE), Err(Refusal::SignatureMismatch));
+    assert_eq!(read().verify(std::slice::from_ref(&other), SITE), Err(Refusal::SignatureMismatch));
     let both = [other, Key::new(SECRET).unwrap()];
     assert_eq!(read().verify(&both, SITE).unwrap().key_index, 1);
     assert_eq!(read().verify(&both, "1235"), Err(Refusal::SiteMismatch));

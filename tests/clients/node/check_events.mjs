@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 const ROUNDS = 5;
 const PAYMENTS = 6;
 // What this waits for takes a second or two; a busy machine takes its time.
-const PATIENCE = 15000;
+const PATIENCE = 20000;
 
 const folder = mkdtempSync(join(tmpdir(), 'qiwi-gateway-follower-'));
 const file = join(folder, 'kept.json');

@@ -19,7 +19,7 @@ import gateway
 PRICE = "500"
 INFORMATION = [("x-qiwi-credential", "demo-info")]
 # What is waited for takes a second or two; a busy machine takes its time.
-PATIENCE = 8
+PATIENCE = 20
 
 folder = tempfile.TemporaryDirectory(prefix="qiwi-gateway-events-")
 

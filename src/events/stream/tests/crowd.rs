@@ -9,8 +9,8 @@ use super::*;
 use crate::config::Size;
 use crate::events::testing::Slow;
 
-const CLIENTS: u64 = 300;
-const EVENTS: u64 = 1_000;
+const CLIENTS: u64 = 120;
+const EVENTS: u64 = 500;
 const READERS: usize = 8;
 
 /// They read the log a few at a time, whoever appends does not wait for them, and all get
