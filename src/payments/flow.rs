@@ -15,7 +15,7 @@ use crate::edge::{Outbound, frame, secret};
 use crate::error::reason::Reason;
 use crate::error::{Error, Sent, reason};
 use crate::gateway::{Gateway, route};
-use crate::ledger::{Insert, Key, Lease, Record, Replace, State};
+use crate::ledger::{Insert, Key, Lease, OperationKind, Record, Replace, State};
 use crate::order::{Account, Found, Order, Payer as _, Payment, Preparation, Shown as _, Told};
 use crate::pb::wallet::v1 as pb;
 use crate::policy::Access;
@@ -151,7 +151,7 @@ impl Gateway {
                 }
                 State::Uncertain => {
                     let record = self.doubtful(&wanted.cx, &wanted.account, record).await;
-                    if P::KIND == OperationKind::Capture && self.may_go_again(&wanted, &record) {
+                    if payments.is_permitted_again(&record) {
                         found = Some(record);
                         continue;
                     }

@@ -186,7 +186,6 @@ fn kind_of(reason: &'static Reason) -> &'static str {
     match reason.name {
         "WALLET_NOT_FOUND" => "wallet",
         "TRANSACTION_NOT_FOUND" => "transaction",
-        "MERCHANT_SITE_NOT_FOUND" => "merchant_site",
         "INVOICE_NOT_FOUND" => "invoice",
         "WEBHOOK_NOT_FOUND" => "webhook",
         "CARD_NOT_FOUND" => "card",
@@ -208,9 +207,6 @@ fn acquiring_refusal(code: i32, wrong: &[Wrong]) -> Error {
         error = error
             .retry_after(Duration::from_secs(3600))
             .quota("qiwi:test", "The test mode permits 100 operations a day.");
-    }
-    if matches!(reason.name, "TRANSACTION_NOT_FOUND" | "MERCHANT_SITE_NOT_FOUND") {
-        error = error.resource(kind_of(reason), "");
     }
     if *reason == reason::CARD_DETAILS_INVALID || *reason == reason::CARD_EXPIRED {
         error = error.field("instrument", "QIWI does not accept this card; use another one.");
