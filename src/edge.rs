@@ -11,6 +11,7 @@ pub mod identity;
 pub mod metadata;
 pub mod panic;
 pub mod record;
+pub mod secret;
 
 /// A response on its way out.
 pub type Outbound = http::Response<frame::ReplyBody>;

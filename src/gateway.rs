@@ -11,13 +11,12 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::Stream;
-use zeroize::Zeroize as _;
 
 use crate::cache::{AnswerCache, Key, Loaded};
 use crate::call::{CacheOutcome, Context, Inbound};
 use crate::config::Config;
 use crate::credentials::{Credential, Credentials, Merchant, Wallet};
-use crate::edge::{Outbound, frame, record};
+use crate::edge::{Outbound, frame, record, secret};
 use crate::error::{Error, Sent, reason};
 use crate::events::hub::Hub;
 use crate::operation::{Asking, Call, Download, FileHead, Known, Local, Operation};
@@ -307,7 +306,7 @@ impl Gateway {
         };
         let response = self.map(cx, route, request, wallet, &body).await;
         if O::SECRET {
-            wipe(body);
+            secret::wipe(body);
         }
         let mut response = response?;
         self.repair(cx, route, request, wallet, &mut response, deadline).await;
@@ -635,13 +634,6 @@ fn unclear(error: Error) -> Error {
         error.means(&reason::WRITE_OUTCOME_UNKNOWN).sent(Sent::Unknown)
     } else {
         error
-    }
-}
-
-/// Overwrites an answer where nobody else holds its memory.
-fn wipe(body: Bytes) {
-    if let Ok(mut body) = body.try_into_mut() {
-        body.zeroize();
     }
 }
 

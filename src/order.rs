@@ -63,6 +63,9 @@ pub trait Payment: Message + Default + Send + Sync + 'static {
     /// Overwrites what is secret in a request that is not needed any more.
     fn wipe(&mut self) {}
 
+    /// Overwrites what is secret in a reply that is encoded already.
+    fn wipe_response(_response: &mut Self::Response) {}
+
     /// What to ask for the commission, where QIWI quotes one for this order.
     fn quote(&self, _order: &Order, _found: &Found) -> Option<pb::QuoteCommissionRequest> {
         None
@@ -186,6 +189,9 @@ pub struct Order {
     pub parent: Option<String>,
 }
 
+/// The room a content has at least.
+const CONTENT_MIN: usize = 1024;
+
 /// Everything that makes two requests the same, in one canonical form: only a keyed digest of it is
 /// ever kept. It may hold card numbers, so it is wiped when it goes.
 pub struct Content(Vec<u8>);
@@ -199,12 +205,24 @@ impl Content {
     /// Adds a named value. Values are added in an order that does not depend on the caller's.
     #[must_use]
     pub fn part(mut self, name: &str, value: &str) -> Self {
+        self.make_room(name.len() + value.len() + 2 * size_of::<u64>());
         for text in [name, value] {
             // Lengths keep `("ab", "c")` and `("a", "bc")` apart.
             self.0.extend_from_slice(&(text.len() as u64).to_be_bytes());
             self.0.extend_from_slice(text.as_bytes());
         }
         self
+    }
+
+    /// Growing by itself would leave copies behind that nobody wipes.
+    fn make_room(&mut self, more: usize) {
+        let needed = self.0.len() + more;
+        if needed > self.0.capacity() {
+            let mut larger = Vec::with_capacity((2 * needed).max(CONTENT_MIN));
+            larger.extend_from_slice(&self.0);
+            self.0.zeroize();
+            self.0 = larger;
+        }
     }
 
     /// The canonical form.
@@ -313,6 +331,19 @@ mod tests {
         assert_ne!(of(&[("a", ""), ("", "b")]), of(&[("a", "b")]));
         assert_ne!(of(&[("a", "b")]), of(&[("a", "b"), ("", "")]));
         assert_eq!(of(&[("a", "b")]), of(&[("a", "b")]));
+    }
+
+    #[test]
+    fn a_content_of_any_size_is_whole() {
+        let long = "4111111111111111".repeat(500);
+        let content = Content::new(&Policy::BASE).part("a", &long).part("b", "1").part("c", &long);
+        let length = |text: &str| (text.len() as u64).to_be_bytes();
+        let mut expected = Content::new(&Policy::BASE).as_bytes().to_vec();
+        for text in ["a", &long, "b", "1", "c", &long] {
+            expected.extend_from_slice(&length(text));
+            expected.extend_from_slice(text.as_bytes());
+        }
+        assert_eq!(content.as_bytes(), expected);
     }
 
     #[test]

@@ -51,8 +51,27 @@ mod wallet {
 mod pay {
     /// Operations, their answers, and the certificate they are sent with.
     mod acquiring;
+    /// Nothing of a card anywhere but on the wire.
+    mod canary;
+    /// Many calls at once.
+    mod concurrency;
+    /// Whether what a caller is told is true.
+    mod judge;
+    /// Operations from the first call to their end.
+    mod life;
+    /// Every fault in every phase, for everything that moves money.
+    mod matrix;
+    /// What of a card stays in the memory of the program.
+    mod memory;
     /// The form a browser sends, and who may have it signed.
     mod payment_form;
+    /// Faults, phases, callers and kills at random, many at once.
+    mod rounds;
+    /// What holds for some operations alone: whose child a transaction is, when a capture may be
+    /// repeated.
+    mod rules;
+    /// A shop, its orders, and what the sandbox knows of them.
+    mod shop;
 }
 
 /// P2P invoices.

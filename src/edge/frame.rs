@@ -24,7 +24,8 @@ use crate::error::{Error, reason};
 const COMPRESS_MIN: usize = 1024;
 /// Requests are a few dozen bytes; tonic would set aside 8 KiB for each.
 const READ_BUFFER: usize = 512;
-const PREFIX: usize = 5;
+/// What stands before each message: whether it is compressed, and its length.
+pub(super) const PREFIX: usize = 5;
 
 /// The body of a reply.
 pub enum ReplyBody {
@@ -112,10 +113,7 @@ pub fn requests<T: Message + Default + 'static>(
     let encoding = match headers.get("grpc-encoding").map(HeaderValue::as_bytes) {
         None | Some(b"identity") => None,
         Some(b"gzip") => Some(CompressionEncoding::Gzip),
-        Some(_) => {
-            return Err(Error::new(&reason::MESSAGE_UNREADABLE)
-                .field("grpc-encoding", "Send the message plain or compressed with gzip."));
-        }
+        Some(_) => return Err(unknown_encoding()),
     };
     let decoder = MessageDecoder(std::marker::PhantomData::<T>);
     Ok(Requests(Streaming::new_request(decoder, body, encoding, Some(size_max))))
@@ -144,12 +142,19 @@ impl<T> Requests<T> {
     }
 }
 
+/// A request compressed in a way the gateway does not know.
+pub(super) fn unknown_encoding() -> Error {
+    Error::new(&reason::MESSAGE_UNREADABLE)
+        .field("grpc-encoding", "Send the message plain or compressed with gzip.")
+}
+
 /// A request that should have a message and has none.
 pub fn empty() -> Error {
     unreadable("the request has no message")
 }
 
-fn unreadable(detail: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+/// A request that is no message of its method.
+pub(super) fn unreadable(detail: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::new(&reason::MESSAGE_UNREADABLE).log(detail)
 }
 

@@ -5,10 +5,11 @@
 
 use tokio::time::Instant;
 
-use super::{Gateway, route, wipe};
+use super::{Gateway, route};
 use crate::cache::Loaded;
 use crate::call::Context;
 use crate::credentials::Wallet;
+use crate::edge::secret;
 use crate::error::{Error, Sent, reason};
 use crate::operation::{Became, Call, Operation};
 use crate::policy::{Lookup, Route};
@@ -57,7 +58,7 @@ impl Gateway {
         };
         let shown = self.map(cx, look, request, wallet, &body).await;
         if O::SECRET {
-            wipe(body);
+            secret::wipe(body);
         }
         // QIWI has answered by now, and not with what was asked for.
         let otherwise = |error: Error| Err(error.means(lookup.otherwise).sent(Sent::Yes));

@@ -2,7 +2,7 @@
 
 use super::{Gateway, unsent};
 use crate::call::{Context, Inbound};
-use crate::edge::frame;
+use crate::edge::{frame, secret};
 use crate::error::{Error, reason};
 
 impl Gateway {
@@ -16,11 +16,33 @@ impl Gateway {
         Ok((headers, cx, request))
     }
 
+    /// The same for a message that holds secrets.
+    pub(crate) async fn read_secret<T: prost::Message + Default>(
+        &self,
+        call: Inbound,
+    ) -> Result<(http::HeaderMap, Context, T), Error> {
+        let (headers, cx, body) = self.begin(call)?;
+        let size_max = self.config.grpc.message_max.bytes();
+        let request = secret::message(&headers, body, size_max).await?;
+        Ok((headers, cx, request))
+    }
+
     /// What a call is about, and its messages.
     pub(crate) fn read_all<T: prost::Message + Default + 'static>(
         &self,
         call: Inbound,
     ) -> Result<(http::HeaderMap, Context, frame::Requests<T>), Error> {
+        let (headers, cx, body) = self.begin(call)?;
+        let size_max = self.config.grpc.message_max.bytes();
+        let requests = frame::requests(&headers, body, size_max)?;
+        Ok((headers, cx, requests))
+    }
+
+    /// What a call is about, and what its messages are to be read from.
+    fn begin(
+        &self,
+        call: Inbound,
+    ) -> Result<(http::HeaderMap, Context, hyper::body::Incoming), Error> {
         let Inbound {
             parts,
             body,
@@ -36,8 +58,6 @@ impl Gateway {
         if method.policy.legacy && !self.config.upstream.legacy_operations {
             return Err(unsent(Error::new(&reason::METHOD_UNKNOWN)));
         }
-        let size_max = self.config.grpc.message_max.bytes();
-        let requests = frame::requests(&parts.headers, body, size_max)?;
         let settling = false;
         let cx = Context {
             method,
@@ -49,6 +69,6 @@ impl Gateway {
             share,
             journal,
         };
-        Ok((parts.headers, cx, requests))
+        Ok((parts.headers, cx, body))
     }
 }

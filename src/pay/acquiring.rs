@@ -6,7 +6,7 @@ use super::amount::Amount;
 use super::answer;
 use super::params::Params;
 use crate::credentials::Merchant;
-use crate::ledger;
+use crate::ledger::{self, OperationKind};
 use crate::operation::Call;
 use crate::order::{Content, Order, Sending, Taken};
 use crate::pb::r#type::v1::Money;
@@ -74,6 +74,15 @@ pub fn ledger_amount(checked: Option<&Amount>, money: Option<&Money>) -> Option<
 }
 
 /// Reads an answer to an operation, see [`answer::taken`].
-pub fn taken(body: &[u8], _: &str) -> Option<Taken> {
-    answer::taken(body)
+pub fn taken(body: &[u8], kind: OperationKind) -> Option<Taken> {
+    let taken = answer::taken(body)?;
+    // A capture that leaves the money held has not captured it yet.
+    let held = kind == OperationKind::Capture && taken.status == HELD;
+    Some(Taken { done: taken.done && !held, ..taken })
 }
+
+/// The status of money that is held, as QIWI writes it.
+const HELD: &str = "2";
+
+#[cfg(test)]
+mod tests;

@@ -177,3 +177,6 @@ pub fn taken(body: &[u8]) -> Option<Taken> {
         handover: (handover != Handover::default()).then(|| Arc::new(handover)),
     })
 }
+
+#[cfg(test)]
+mod tests;

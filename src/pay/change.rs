@@ -182,8 +182,8 @@ macro_rules! change {
                 Ok(self.change().terms(merchant)?.sending(merchant))
             }
 
-            fn taken(body: &[u8], id: &str) -> Option<Taken> {
-                acquiring::taken(body, id)
+            fn taken(body: &[u8], _: &str) -> Option<Taken> {
+                acquiring::taken(body, Self::KIND)
             }
 
             fn reattempt(&self) -> bool {

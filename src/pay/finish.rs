@@ -4,7 +4,7 @@ use zeroize::Zeroize as _;
 
 use super::Opcode;
 use super::acquiring::{self, MONEY, Terms};
-use super::outcome::Outcome;
+use super::outcome::{self, Outcome};
 use super::params::Params;
 use super::status::check_transaction_id;
 use crate::credentials::Merchant;
@@ -55,7 +55,8 @@ impl Payment for pb::Finish3dsRequest {
     }
 
     fn taken(body: &[u8], id: &str) -> Option<Taken> {
-        acquiring::taken(body, id)
+        // It says what became of this transaction, or nothing.
+        acquiring::taken(body, Self::KIND).filter(|of| of.transaction_id.as_deref() == Some(id))
     }
 
     fn reattempt(&self) -> bool {
@@ -64,6 +65,10 @@ impl Payment for pb::Finish3dsRequest {
 
     fn wipe(&mut self) {
         self.pares.zeroize();
+    }
+
+    fn wipe_response(response: &mut Self::Response) {
+        outcome::wipe(None, response.card_token.as_mut());
     }
 
     fn respond(outcome: Outcome) -> Self::Response {

@@ -151,8 +151,8 @@ macro_rules! mobile {
                 Ok(self.terms(merchant)?.sending(merchant))
             }
 
-            fn taken(body: &[u8], id: &str) -> Option<Taken> {
-                acquiring::taken(body, id)
+            fn taken(body: &[u8], _: &str) -> Option<Taken> {
+                acquiring::taken(body, Self::KIND)
             }
 
             fn reattempt(&self) -> bool {

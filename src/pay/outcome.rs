@@ -1,5 +1,7 @@
 //! What callers see of an operation, and how the contract's kinds and the ledger's belong together.
 
+use zeroize::Zeroize as _;
+
 use crate::ledger::OperationKind;
 use crate::pb::pay::v1 as pb;
 
@@ -12,6 +14,16 @@ pub struct Outcome {
     pub three_ds: Option<pb::ThreeDs>,
     /// A token of the card.
     pub card_token: Option<pb::IssuedCardToken>,
+}
+
+/// Overwrites what is secret in a reply that is encoded already.
+pub fn wipe(three_ds: Option<&mut pb::ThreeDs>, card_token: Option<&mut pb::IssuedCardToken>) {
+    if let Some(three_ds) = three_ds {
+        three_ds.pareq.zeroize();
+    }
+    if let Some(card_token) = card_token {
+        card_token.card_token.zeroize();
+    }
 }
 
 /// Kinds of the contract and of the ledger.

@@ -65,8 +65,8 @@ impl Payment for pb::PayoutRequest {
         Ok(self.terms(merchant)?.sending(merchant))
     }
 
-    fn taken(body: &[u8], id: &str) -> Option<Taken> {
-        acquiring::taken(body, id)
+    fn taken(body: &[u8], _: &str) -> Option<Taken> {
+        acquiring::taken(body, Self::KIND)
     }
 
     fn reattempt(&self) -> bool {

@@ -3,7 +3,7 @@
 
 use super::acquiring::{self, MONEY, Terms};
 use super::amount::Amount;
-use super::outcome::Outcome;
+use super::outcome::{self, Outcome};
 use super::params::Params;
 use super::{Opcode, Place};
 use crate::credentials::Merchant;
@@ -118,8 +118,8 @@ macro_rules! purchase {
                 Ok(self.terms(merchant)?.sending(merchant))
             }
 
-            fn taken(body: &[u8], id: &str) -> Option<Taken> {
-                acquiring::taken(body, id)
+            fn taken(body: &[u8], _: &str) -> Option<Taken> {
+                acquiring::taken(body, Self::KIND)
             }
 
             fn reattempt(&self) -> bool {
@@ -133,6 +133,10 @@ macro_rules! purchase {
                 if let Some(receiver) = &mut self.receiver {
                     receiver.wipe();
                 }
+            }
+
+            fn wipe_response(response: &mut Self::Response) {
+                outcome::wipe(response.three_ds.as_mut(), response.card_token.as_mut());
             }
 
             fn respond(outcome: Outcome) -> Self::Response {

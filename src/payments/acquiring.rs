@@ -10,8 +10,8 @@ use std::sync::Arc;
 use prost::Message as _;
 
 use super::memo::{Before, Memo};
-use super::settle::{Finding, Look};
-use super::{now_ms, show, unavailable};
+use super::settle::{Finding, Look, kept_reason};
+use super::{now_ms, show, turn, unavailable};
 use crate::call::{Context, Inbound};
 use crate::credentials::Merchant;
 use crate::edge::{Outbound, frame};
@@ -75,10 +75,48 @@ impl Gateway {
         let question = question(record, &before);
         let answer = self.aside(cx, route(&status::GET)?, &question, None).await?;
         let may_repeat = now_ms() >= self.payments().repeat_from(record);
-        let sight = Sight { record, before: &before, may_repeat };
+        let rivals = self.rivals(record, &before).await?;
+        let sight = Sight { record, before: &before, rivals: &rivals, may_repeat };
         Ok(sight.of(&answer.transactions))
     }
+
+    /// Operations whose transactions could be taken for this one's: those that have changed the same
+    /// purchase, or the purchases of other kinds under the same order id.
+    async fn rivals(&self, record: &Record, before: &Before) -> Result<Vec<Record>, Error> {
+        let Key { owner, kind, id } = &record.key;
+        let payments = self.payments();
+        if record.transaction_id.is_some() {
+            return Ok(Vec::new());
+        }
+        match (kind, &before.parent) {
+            (OperationKind::Reversal | OperationKind::Refund, Some(parent)) => {
+                turn::others(payments, &record.key, parent).await
+            }
+            (kind, _) if PURCHASES.contains(kind) => {
+                let mut rivals = Vec::new();
+                for other in PURCHASES.into_iter().filter(|of| of != kind) {
+                    let key = Key::new(owner.clone(), other, id.clone());
+                    let found = payments.store.get(&key).await;
+                    rivals.extend(found.map_err(|error| unavailable(&error))?);
+                }
+                Ok(rivals)
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
 }
+
+/// Kinds whose transactions look alike.
+const PURCHASES: [OperationKind; 5] = [
+    OperationKind::Sale,
+    OperationKind::Authorization,
+    OperationKind::RecurringSale,
+    OperationKind::RecurringAuthorization,
+    OperationKind::MobileAuthorization,
+];
+
+/// How long before it was sent a transaction may be dated, in seconds: clocks differ.
+const BEFORE: i64 = 60;
 
 /// What to ask about an operation.
 fn question(record: &Record, before: &Before) -> pb::GetStatusRequest {
@@ -107,6 +145,8 @@ fn question(record: &Record, before: &Before) -> pb::GetStatusRequest {
 struct Sight<'a> {
     record: &'a Record,
     before: &'a Before,
+    /// Operations whose transactions could be taken for this one's.
+    rivals: &'a [Record],
     /// Whether a capture may be sent again if the money is still held.
     may_repeat: bool,
 }
@@ -163,7 +203,16 @@ impl Sight<'_> {
             let found = list.iter().find(|of| of.transaction_id == *known);
             return found.map_or(Look::absent(false), found_as);
         }
-        let fresh = |of: &&pb::Transaction| !self.before.transactions.contains(&of.transaction_id);
+        // What was there before and what others have made is not ours; nor is what belongs to
+        // another order, which the question about one of a family of orders brings along.
+        let fresh = |of: &&pb::Transaction| {
+            let named = of.order_id.as_deref();
+            let claimed =
+                |rival: &Record| rival.transaction_id.as_ref() == Some(&of.transaction_id);
+            !self.before.transactions.contains(&of.transaction_id)
+                && !self.rivals.iter().any(claimed)
+                && (is_child || named.is_none_or(|named| *named == *key.id))
+        };
         let fits = |of: &&pb::Transaction| match &of.amount {
             Some(found) if !amount.currency.is_empty() => {
                 found.currency_code == amount.currency
@@ -172,12 +221,16 @@ impl Sight<'_> {
             // Neither side names one: nothing speaks against it.
             _ => true,
         };
-        let (ours, others): (Vec<_>, Vec<_>) =
-            list.iter().filter(of_type).filter(fresh).partition(|of| fits(of));
+        let (older, fresh): (Vec<_>, Vec<_>) =
+            list.iter().filter(of_type).filter(fresh).partition(|of| self.is_older(of));
+        let (ours, others): (Vec<_>, Vec<_>) = fresh.into_iter().partition(fits);
         let undeclined: Vec<_> =
             ours.iter().filter(|of| progress(of) != Progress::Declined).collect();
         match undeclined.as_slice() {
+            // Nobody can tell whose it is.
+            [_, ..] if self.rivals.iter().any(|rival| self.is_open(rival)) => return Look::Differs,
             [only] => return found_as(only),
+            [] if self.is_anothers(list, &older) => return Look::Taken,
             [] => {}
             // Two that may be it: a person must look.
             _ => return Look::Differs,
@@ -195,6 +248,40 @@ impl Sight<'_> {
             || self.before.order_id.is_some()
                 && list.iter().any(|of| Some(&of.transaction_id) == self.before.parent.as_ref());
         Look::absent(sees_all)
+    }
+
+    /// Whether QIWI has refused this operation because of another one's transaction.
+    fn is_anothers(&self, list: &[pb::Transaction], older: &[&pb::Transaction]) -> bool {
+        let paid = kept_reason(self.record).is_some_and(|of| *of == reason::ORDER_ALREADY_PAID);
+        let rivals = self.rivals.iter().filter_map(|rival| rival.transaction_id.as_ref());
+        let claimed = rivals.filter_map(|id| list.iter().find(|of| of.transaction_id == *id));
+        let good = |of: &pb::Transaction| progress(of) != Progress::Declined;
+        older.iter().any(|of| good(of)) || paid && claimed.into_iter().any(good)
+    }
+
+    /// Whether a transaction was there before this operation, which QIWI has refused because of one.
+    fn is_older(&self, found: &pb::Transaction) -> bool {
+        let reasons = [&reason::ORDER_ALREADY_PAID, &reason::OPERATION_IN_PROGRESS];
+        let refused = kept_reason(self.record).is_some_and(|of| reasons.contains(&of));
+        let sent = self.record.sent_ms.unwrap_or(self.record.created_ms).div_euclid(1000);
+        let dated = found.transaction_time.as_ref().and_then(|time| time.instant);
+        let older = dated.is_some_and(|dated| dated.seconds < sent - BEFORE);
+        refused && older && self.record.attempt <= 1
+    }
+
+    /// Whether a transaction like this one's may yet turn out to be a rival's.
+    fn is_open(&self, rival: &Record) -> bool {
+        let alike = rival.amount == self.record.amount
+            && types(rival.key.kind) == types(self.record.key.kind);
+        alike
+            && rival.transaction_id.is_none()
+            && rival.attempt > 0
+            && match rival.state {
+                State::Sending | State::Uncertain => true,
+                // It may show late.
+                State::NotExecuted => rival.is_watched(),
+                _ => false,
+            }
     }
 }
 
@@ -276,3 +363,6 @@ fn state(state: State) -> pb::OperationState {
         State::NotSent => pb::OperationState::NotSent,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,7 @@ use super::verdict::Verdict;
 use super::{millis, now_ms, settle, show, unavailable, watch};
 use crate::call::Context;
 use crate::credentials::Credential;
+use crate::edge::secret;
 use crate::error::{Error, Sent, reason};
 use crate::gateway::Gateway;
 use crate::ledger::{Lease, Record, Replace, State};
@@ -59,14 +60,16 @@ pub(super) struct Attempt {
 
 impl Attempt {
     /// Runs to its end, whoever still listens.
-    pub async fn run(self, gateway: Arc<Gateway>) {
+    pub async fn run(mut self, gateway: Arc<Gateway>) {
         let payments = gateway.payments();
         let record = match self.mark(&gateway).await {
             Ok(record) => record,
             Err(error) => return self.seat.publish(Err(error)),
         };
         // Should this end in the middle, the entry says "being sent", which is in doubt.
-        let verdict = match AssertUnwindSafe(self.send(&gateway)).catch_unwind().await {
+        // What is secret in it goes as soon as it was sent.
+        let body = self.body.take();
+        let verdict = match AssertUnwindSafe(self.send(&gateway, body)).catch_unwind().await {
             Ok(verdict) => verdict,
             Err(_) => {
                 payments.metrics.panic();
@@ -120,13 +123,13 @@ impl Attempt {
         }
     }
 
-    async fn send(&self, gateway: &Gateway) -> Verdict {
+    async fn send(&self, gateway: &Gateway, body: Option<(Bytes, &'static str)>) -> Verdict {
         let credential = self.credential.as_ref();
         let ask = Ask {
             route: self.route,
             class: Class::Money,
             target: &self.target,
-            body: self.body.clone(),
+            body,
             credential,
             subjects: Subject::of(credential.map(|of| &**of), self.account.wallet()),
             deadline: self.send_until,
@@ -139,6 +142,7 @@ impl Attempt {
             Err(error) => return Verdict::of(error, self.record.attempt),
         };
         if let Some(taken) = (self.taken)(&body, &self.record.key.id) {
+            secret::wipe(body);
             return Verdict::Taken(taken);
         }
         let said = Said::read(&body);

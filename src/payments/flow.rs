@@ -11,11 +11,11 @@ use super::memo::{self, Memo};
 use super::{now_ms, show, turn, unavailable, watch};
 use crate::call::{Context, Inbound};
 use crate::credentials::{Credential, Kind, Merchant, Wallet};
-use crate::edge::{Outbound, frame};
+use crate::edge::{Outbound, frame, secret};
 use crate::error::reason::Reason;
 use crate::error::{Error, Sent, reason};
 use crate::gateway::{Gateway, route};
-use crate::ledger::{Insert, Key, Lease, Record, Replace, State};
+use crate::ledger::{Insert, Key, Lease, OperationKind, Record, Replace, State};
 use crate::order::{Account, Found, Order, Payer as _, Payment, Preparation, Shown as _, Told};
 use crate::pb::wallet::v1 as pb;
 use crate::policy::Access;
@@ -48,9 +48,11 @@ impl Gateway {
     /// # Errors
     /// As the error table says; `upstreamSent` tells whether anything left.
     pub async fn pay<P: Payment>(self: Arc<Self>, call: Inbound) -> Result<Outbound, Error> {
-        let (headers, cx, request) = self.read::<P>(call).await?;
+        let (headers, cx, request) = self.read_secret::<P>(call).await?;
         let shown = self.paid(Arc::new(cx), Wiped(request)).await?;
-        let frame = frame::encode(&P::respond(shown));
+        let mut response = P::respond(shown);
+        let frame = secret::encode(&response);
+        P::wipe_response(&mut response);
         Ok(frame::reply(self.compression(&headers), frame))
     }
 
@@ -117,23 +119,18 @@ impl Gateway {
             if wanted.is_other(&record) {
                 return Err(show::reused(&record));
             }
-            let again = match record.state {
-                State::NotSent => true,
-                State::NotExecuted => {
-                    wanted.request.0.reattempt() || payments.is_permitted_again(&record)
-                }
-                _ => false,
+            let (mut again, mut record) = match record.state {
+                State::NotSent => (true, record),
+                State::NotExecuted => (self.may_go_again(&wanted, &record), record),
+                _ => (false, record),
             };
-            let record = if again && record.state == State::NotExecuted {
-                let record = self.still_absent(&wanted, record).await?;
+            if again && record.state == State::NotExecuted {
+                (again, record) = self.still_absent(&wanted, record).await?;
                 if record.state != State::NotExecuted {
                     found = Some(record);
                     continue;
                 }
-                record
-            } else {
-                record
-            };
+            }
             if again {
                 match self.reserve(&wanted, Some(record)).await? {
                     Reserved::Ours(ready) => return self.attempt(wanted, seat, *ready).await,
@@ -183,22 +180,38 @@ impl Gateway {
         }
     }
 
+    /// Whether a payment that was not executed is sent again when its caller repeats it: when that is
+    /// what the caller says. A capture needs no word but time: QIWI PAY documents so for one that
+    /// broke off.
+    fn may_go_again<P: Payment>(&self, wanted: &Wanted<P>, record: &Record) -> bool {
+        if record.state != State::NotExecuted {
+            return false;
+        }
+        match record.key.kind {
+            OperationKind::Capture => self.payments().is_permitted_again(record),
+            _ => wanted.request.0.reattempt(),
+        }
+    }
+
     /// Looks once more before a payment is sent again: the earlier attempt may have shown since the
-    /// last look. Without that look nothing is sent.
+    /// last look. Without that look, and unless it has seen all there is, nothing is sent; says
+    /// whether it may be.
     async fn still_absent<P: Payment>(
         self: &Arc<Self>,
         wanted: &Wanted<P>,
         record: Record,
-    ) -> Result<Record, Error> {
+    ) -> Result<(bool, Record), Error> {
         let Wanted { cx, account, .. } = wanted;
         if cx.credential.as_deref().is_some_and(|of| !watch::may_look(of)) {
-            return Ok(record);
+            return Ok((true, record));
         }
         let looking = cx.settling(cx.credential.clone(), cx.deadline);
         let about = record.clone();
-        self.look(&looking, account, record, Instant::now())
+        let record = self
+            .look(&looking, account, record, Instant::now())
             .await
-            .map_err(|error| show::about(error.sent(Sent::No), &about))
+            .map_err(|error| show::about(error.sent(Sent::No), &about))?;
+        Ok((record.settle.scans > about.settle.scans, record))
     }
 
     /// Whether an entry says that somebody works on it who does not, when its seat is ours.

@@ -32,6 +32,9 @@ pub struct Memo {
     /// What there was before the order.
     #[prost(message, optional, tag = "6")]
     pub before: Option<Before>,
+    /// Of a turn: who has had it, the last one last.
+    #[prost(string, repeated, tag = "7")]
+    pub holders: Vec<String>,
 }
 
 /// What there was before an order, see [`crate::order::Before`].

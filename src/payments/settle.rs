@@ -9,12 +9,13 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::memo::Memo;
+use super::verdict::DONE_ALREADY;
 use super::{millis, now_ms};
 use crate::call::Context;
 use crate::config;
 use crate::error::{Error, reason};
 use crate::gateway::Gateway;
-use crate::ledger::{Record, Settle, State};
+use crate::ledger::{OperationKind, Record, Settle, State};
 use crate::order::Account;
 use crate::pb::wallet::v1 as pb;
 use crate::redact::mask_digits;
@@ -33,6 +34,8 @@ pub(super) enum Look {
     /// QIWI has something that may be it and does not fit, or more than one that fits. Never taken
     /// for it.
     Differs,
+    /// QIWI has refused it because of another one, which is there and was there before it.
+    Taken,
     /// QIWI does not have it.
     Absent {
         /// Whether all was seen where it would be.
@@ -146,6 +149,12 @@ fn apply(record: &mut Record, look: &Look, settings: &config::Payments, now: i64
         Look::Absent { again: true, .. } if record.state == State::Uncertain => {
             record.state = State::NotExecuted;
         }
+        Look::Taken if record.state == State::Uncertain => {
+            record.state = match not_executed(record, settings, now) {
+                State::NotSent => State::NotSent,
+                _ => State::Rejected,
+            };
+        }
         Look::Absent { complete: true, .. } => {
             let settle = &mut record.settle;
             settle.scans = settle.scans.saturating_add(1);
@@ -155,13 +164,13 @@ fn apply(record: &mut Record, look: &Look, settings: &config::Payments, now: i64
                 && (is_busy(record) || is_settled(&record.settle, settings, now))
             {
                 record.state = not_executed(record, settings, now);
-                if record.state == State::NotSent {
-                    record.attempt = 0;
-                    record.sent_ms = None;
-                }
             }
         }
-        Look::Absent { .. } | Look::Differs => {}
+        Look::Absent { .. } | Look::Differs | Look::Taken => {}
+    }
+    if record.state == State::NotSent {
+        record.attempt = 0;
+        record.sent_ms = None;
     }
     record.settle.next_ms = next(record, settings, now);
     true
@@ -179,12 +188,18 @@ fn is_settled(settle: &Settle, settings: &config::Payments, now: i64) -> bool {
 }
 
 /// Whether QIWI said that it does not begin with this before it has ended something else: then one
-/// look that finds nothing is enough.
+/// look that finds nothing is enough, as long as QIWI itself would refuse a second one.
 fn is_busy(record: &Record) -> bool {
+    let twice = [OperationKind::Reversal, OperationKind::Refund, OperationKind::Payout];
+    is_refused_for_another(record) && !twice.contains(&record.key.kind)
+}
+
+fn is_refused_for_another(record: &Record) -> bool {
     kept_reason(record).is_some_and(|of| *of == reason::OPERATION_IN_PROGRESS)
 }
 
-fn kept_reason(record: &Record) -> Option<&'static crate::error::reason::Reason> {
+/// Why QIWI refused it, as far as that is no verdict.
+pub(super) fn kept_reason(record: &Record) -> Option<&'static crate::error::reason::Reason> {
     Memo::of(record).error.map(|kept| kept.error().reason())
 }
 
@@ -192,11 +207,11 @@ fn kept_reason(record: &Record) -> Option<&'static crate::error::reason::Reason>
 /// that is its refusal. But what QIWI knows may be an earlier attempt of ours that the history does
 /// not show yet; that stays in doubt for as long as a payment may show late.
 fn not_executed(record: &Record, settings: &config::Payments, now: i64) -> State {
-    if is_busy(record) && record.attempt <= 1 {
+    if is_refused_for_another(record) && record.attempt <= 1 {
         return State::NotSent;
     }
-    let duplicates = [&reason::UPSTREAM_DUPLICATE, &reason::ORDER_ALREADY_PAID];
-    let duplicate = kept_reason(record).is_some_and(|of| duplicates.contains(&of));
+    let duplicate = kept_reason(record)
+        .is_some_and(|of| *of == reason::UPSTREAM_DUPLICATE || DONE_ALREADY.contains(&of));
     let sent = record.sent_ms.unwrap_or(record.created_ms);
     let is_late = now >= sent.saturating_add(millis(settings.watch));
     match (duplicate, record.attempt) {

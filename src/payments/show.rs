@@ -133,7 +133,9 @@ pub fn taken(record: &Record) -> Result<(), Error> {
             Error::new(&reason::PAYMENT_IN_PROGRESS).sent(Sent::Unknown).retry_after(JOIN_AGAIN)
         }
         // QIWI had something else to end first.
-        State::NotSent if kept().is_some() => kept().unwrap_or_else(|| unknown(record)),
+        State::NotSent if kept().is_some() => {
+            kept().unwrap_or_else(|| unknown(record)).retry_after(ASK_AGAIN)
+        }
         State::Reserved | State::NotSent => {
             Error::new(&reason::PAYMENT_IN_PROGRESS).sent(Sent::No).retry_after(JOIN_AGAIN)
         }

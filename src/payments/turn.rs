@@ -9,7 +9,10 @@
 //! sending it: whoever takes the turn away has seen that the operation is not reserved, and whoever
 //! keeps it has reserved it, so of two only one goes on, in any order of events and in any number of
 //! processes.
+//!
+//! The entry also remembers who has had the turn: what one of them has made is none of the others'.
 
+use super::memo::Memo;
 use super::{Payments, now_ms, unavailable};
 use crate::error::{Error, Sent, reason};
 use crate::ledger::{Amount, Insert, Key, OperationKind, Record, Replace, State};
@@ -18,6 +21,8 @@ use crate::ledger::{Amount, Insert, Key, OperationKind, Record, Replace, State};
 const TRIES: usize = 8;
 /// What separates kind and id in an entry.
 const BETWEEN: char = '/';
+/// Most operations remembered of a transaction; the oldest go first.
+const HOLDERS_MAX: usize = 256;
 
 /// A turn that was taken.
 pub struct Turn(Record);
@@ -37,6 +42,7 @@ pub async fn take(payments: &Payments, key: &Key, parent: &str) -> Result<Turn, 
             // It is no operation, so nobody has to find out what became of it.
             fresh.state = State::Accepted;
             fresh.attempt = 0;
+            fresh.reply = remembered(&fresh, &holder);
             match payments.store.insert(fresh).await.map_err(|error| unavailable(&error))? {
                 Insert::Inserted(entry) => return Ok(Turn(entry)),
                 Insert::Exists(entry) => found = Some(entry),
@@ -73,7 +79,8 @@ async fn changed(
     entry: &Record,
     holder: String,
 ) -> Result<Result<Record, Record>, Error> {
-    let mut next = Record { provider: holder, updated_ms: now_ms(), ..entry.clone() };
+    let reply = remembered(entry, &holder);
+    let mut next = Record { provider: holder, updated_ms: now_ms(), reply, ..entry.clone() };
     next.trimmed = false;
     match payments.store.replace(entry.version, next.clone()).await {
         Ok(Replace::Done(version)) => Ok(Ok(Record { version, ..next })),
@@ -82,14 +89,47 @@ async fn changed(
     }
 }
 
+/// What an entry remembers when this one gets the turn.
+fn remembered(entry: &Record, holder: &str) -> Option<bytes::Bytes> {
+    let mut memo = Memo::of(entry);
+    memo.holders.retain(|of| of != holder);
+    memo.holders.push(holder.to_owned());
+    let more = memo.holders.len().saturating_sub(HOLDERS_MAX);
+    memo.holders.drain(..more);
+    memo.bytes()
+}
+
+/// The other operations that have had the turn of `parent` besides the one of `key`.
+///
+/// # Errors
+/// `LEDGER_UNAVAILABLE`.
+pub async fn others(payments: &Payments, key: &Key, parent: &str) -> Result<Vec<Record>, Error> {
+    let at = Key::new(key.owner.clone(), OperationKind::Turn, parent);
+    let entry = payments.store.get(&at).await.map_err(|error| unavailable(&error))?;
+    let holders = entry.as_ref().map(|entry| Memo::of(entry).holders).unwrap_or_default();
+    let mut others = Vec::with_capacity(holders.len());
+    for other in holders.iter().filter_map(|holder| named(&key.owner, holder)) {
+        if other != *key {
+            let found = payments.store.get(&other).await.map_err(|error| unavailable(&error))?;
+            others.extend(found);
+        }
+    }
+    Ok(others)
+}
+
+/// The key of the operation an entry names.
+fn named(owner: &str, holder: &str) -> Option<Key> {
+    let (kind, id) = holder.split_once(BETWEEN)?;
+    Some(Key::new(owner, OperationKind::from_number(kind.parse().ok()?)?, id))
+}
+
 /// Whether the operation that has the turn may still change something.
 async fn is_held(payments: &Payments, entry: &Record) -> Result<bool, Error> {
-    let holder = entry.provider.split_once(BETWEEN).and_then(|(kind, id)| {
-        let kind = OperationKind::from_number(kind.parse().ok()?)?;
-        Some(Key::new(entry.key.owner.clone(), kind, id))
-    });
     // An entry that age has shortened says nothing of anybody.
-    let Some(holder) = holder else { return Ok(false) };
+    let Some(holder) = named(&entry.key.owner, &entry.provider) else { return Ok(false) };
     let found = payments.store.get(&holder).await.map_err(|error| unavailable(&error))?;
     Ok(found.is_some_and(|record| record.state.is_unsettled()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,8 +33,9 @@ impl Verdict {
         if error.was_sent() == Some(Sent::No) || NO_RIGHT.contains(&reason) {
             return Self::NotSent(error);
         }
-        // QIWI says that the order is paid. By whom, if this is not the first time we try?
-        if *reason == reason::ORDER_ALREADY_PAID && attempt > 1 {
+        // By whom? Perhaps by an earlier attempt, or by this one, had something on its way repeated it.
+        let first = attempt <= 1 && *reason != reason::ORDER_ALREADY_PAID;
+        if DONE_ALREADY.contains(&reason) && !first {
             return Self::Unclear { answered: true, error };
         }
         let status = error.upstream_status();
@@ -48,7 +49,15 @@ impl Verdict {
     }
 }
 
-/// QIWI looked at the token and no further, or at the number of test operations of the day.
+/// QIWI says that somebody has done it already: the order is paid, the transaction is past it, nothing
+/// is left of its amount. Of a first attempt only the first of these can be true.
+pub(super) static DONE_ALREADY: &[&Reason] = &[
+    &reason::ORDER_ALREADY_PAID,
+    &reason::TRANSACTION_STATE_INVALID,
+    &reason::AMOUNT_EXCEEDS_ALLOWED,
+];
+
+/// QIWI looked at the token, or at how many requests there were today, and no further.
 static NO_RIGHT: &[&Reason] = &[
     &reason::TOKEN_REJECTED,
     &reason::TOKEN_SCOPE_INSUFFICIENT,
@@ -89,7 +98,6 @@ static DEFINITE: &[&Reason] = &[
     &reason::AMOUNT_EXCEEDS_ALLOWED,
     &reason::CURRENCY_NOT_ALLOWED,
     &reason::CURRENCY_MISMATCH,
-    &reason::ORDER_ALREADY_PAID,
     &reason::TRANSACTION_DECLINED,
     &reason::REATTEMPT_FORBIDDEN,
     // 405, 406 and 415 come before anybody reads the body.
@@ -158,6 +166,25 @@ mod tests {
         assert_eq!(name(Error::new(&reason::UPSTREAM_MALFORMED).sent(Sent::Yes)), "unclear");
         // An error that says nothing about sending is doubt as well.
         assert_eq!(name(Error::new(&reason::GATEWAY_PANIC)), "unclear");
+    }
+
+    #[test]
+    fn done_already_is_no_refusal_of_what_may_be_done() {
+        let of = |code: u32, attempt| {
+            let body = format!("{{\"error_code\":{code}}}");
+            let error = refusal(&crate::pay::DIRECT, 200, body.as_bytes(), None);
+            matches!(Verdict::of(error, attempt), Verdict::Unclear { answered: true, .. })
+        };
+        for attempt in 1..4 {
+            assert!(of(8055, attempt), "an order is paid by whomever");
+            // A first attempt cannot have been in its own way.
+            for code in [8020, 8026, 8027, 8052, 8060] {
+                assert_eq!(of(code, attempt), attempt > 1, "{code} {attempt}");
+            }
+            for code in [8021, 8022, 8025, 8054, 8160] {
+                assert!(!of(code, attempt), "{code} {attempt}");
+            }
+        }
     }
 
     #[test]

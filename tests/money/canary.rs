@@ -20,14 +20,14 @@ use crate::support::process::folder;
 use crate::support::{Answer, Fake, told};
 
 /// Sampled, so that every call is exported.
-const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+pub const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 /// What must not be seen anywhere.
 #[derive(Clone, Default)]
-struct Markers(Arc<Mutex<Vec<String>>>);
+pub struct Markers(Arc<Mutex<Vec<String>>>);
 
 impl Markers {
-    fn add(&self, make: impl FnOnce(usize) -> String) -> String {
+    pub fn add(&self, make: impl FnOnce(usize) -> String) -> String {
         let mut all = self.0.lock();
         let marker = make(all.len());
         all.push(marker.clone());
@@ -35,12 +35,12 @@ impl Markers {
     }
 
     /// A word nobody else uses.
-    fn word(&self) -> String {
+    pub fn word(&self) -> String {
         self.add(|number| format!("canary{number:04}word"))
     }
 
     /// A number nobody else uses, of this many digits.
-    fn digits(&self, length: usize) -> String {
+    pub fn digits(&self, length: usize) -> String {
         // No two are parts of one another.
         self.add(|number| {
             format!("{}{:06}", "79".repeat(10).split_at(length - 6).0, 310_000 + number)
@@ -48,7 +48,7 @@ impl Markers {
     }
 
     /// A card number that passes the check.
-    fn card(&self) -> String {
+    pub fn card(&self) -> String {
         self.add(|number| {
             let first = format!("400000{:09}", 731_000_000 + number * 11);
             let sum: u32 = first
@@ -65,12 +65,12 @@ impl Markers {
         })
     }
 
-    fn all(&self) -> Vec<String> {
+    pub fn all(&self) -> Vec<String> {
         self.0.lock().clone()
     }
 
     /// Every marker that is in `text`, in one pass: there are hundreds of them and very much text.
-    fn in_text(&self, text: &str) -> BTreeSet<String> {
+    pub fn in_text(&self, text: &str) -> BTreeSet<String> {
         let all = self.all();
         let known: HashSet<&str> = all.iter().map(String::as_str).collect();
         let lengths: BTreeSet<usize> = all.iter().map(String::len).collect();
@@ -302,7 +302,7 @@ fn requests(m: &Markers, number: &mut u64) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// Every file below a folder, as one text.
-fn files(folder: &Path) -> String {
+pub fn files(folder: &Path) -> String {
     let mut all = String::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -1,16 +1,20 @@
 //! Random numbers that come again: a failing round is played again by its seed.
 
+/// The number a variable of the environment says, or this one.
+pub fn number_of(variable: &str, default: u64) -> u64 {
+    let text = std::env::var(variable).ok();
+    text.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
+}
+
 /// SplitMix64.
 #[derive(Clone)]
 pub struct Dice(u64);
 
 impl Dice {
-    /// The seed of this run: `MONEY_SEED`, or one of its own, which is printed.
-    pub fn seed() -> u64 {
-        let given = std::env::var("MONEY_SEED").ok();
-        let seed =
-            given.map_or_else(rand::random, |text| text.parse().expect("MONEY_SEED is a number"));
-        println!("MONEY_SEED={seed}");
+    /// The seed of this run: what the variable says, or one of its own, which is printed.
+    pub fn seed(variable: &str) -> u64 {
+        let seed = number_of(variable, rand::random());
+        println!("{variable}={seed}");
         seed
     }
 

@@ -1,13 +1,13 @@
 //! Money: paid at most once, and told truly, whatever fails.
 
 /// Nothing private of a payment anywhere but on the wire.
-mod canary;
+pub mod canary;
 /// Many calls at once; whose payment it is.
 mod concurrency;
 /// Killed at every step, and what the next process makes of it.
 mod crash;
 /// Random numbers that come again.
-mod dice;
+pub mod dice;
 /// Balances after money has moved.
 mod fresh;
 /// Invoices, whose payments carry no id of ours.
@@ -21,7 +21,7 @@ mod life;
 /// Every fault in every phase.
 mod matrix;
 /// A wire that breaks where it is told to.
-mod proxy;
+pub mod proxy;
 /// Faults, phases and callers at random, many at once.
 mod rounds;
 

@@ -150,6 +150,11 @@ impl Process {
         self.addresses[listener]
     }
 
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
     /// Sends a signal, as `kill` does.
     pub fn signal(&self, signal: &str) {
         let pid = self.child.id().expect("it runs").to_string();
