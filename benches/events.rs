@@ -314,10 +314,22 @@ async fn open(channel: Channel, wallet: u64, cursor: Option<Bytes>) -> tonic::St
         ..Default::default()
     };
     let mut client = tonic::client::Grpc::new(channel).max_decoding_message_size(16 << 20);
-    client.ready().await.unwrap();
     let path = http::uri::PathAndQuery::from_static("/qiwi.events.v1.EventService/Subscribe");
-    let request = tonic::Request::new(Bytes::from(request.encode_to_vec()));
-    client.server_streaming(request, path, Raw).await.unwrap().into_inner()
+    let request = Bytes::from(request.encode_to_vec());
+    for attempt in 0_u64.. {
+        client.ready().await.unwrap();
+        let asked = tonic::Request::new(request.clone());
+        match client.server_streaming(asked, path.clone(), Raw).await {
+            Ok(stream) => return stream.into_inner(),
+            // Of ten thousand that come at once some are told to come again, as clients are.
+            Err(status) if status.code() == tonic::Code::Unavailable && attempt < 300 => {
+                let pause = 50 + (wallet * 31 + attempt * 17) % 200;
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+            }
+            Err(status) => panic!("{status}"),
+        }
+    }
+    unreachable!("the attempts have an end");
 }
 
 /// Reads a wallet's events up to a number of them.

@@ -282,6 +282,10 @@ const FAULTS: &[(u8, &str, &[Shown])] = &[
             ),
             By("src/events/cursor.rs", &["no_altered_cursor_opens"]),
             By(CLOCK, &["a_cursor_ahead_of_a_shared_log_is_waited_for"]),
+            By(
+                "src/state/events/embedded/tests/mod.rs",
+                &["nothing_is_shown_that_the_log_does_not_know_of_itself"],
+            ),
         ],
     ),
     (

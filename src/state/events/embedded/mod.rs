@@ -52,6 +52,13 @@ impl EmbeddedLog {
         Ok(Self { engine, tables, read_again: AtomicU64::new(0) })
     }
 
+    /// Up to where the log goes, as far as anybody was told. The database is ahead of that for a
+    /// moment, between a commit and its mark: what is shown then would be ahead of the log itself,
+    /// and whoever came back with a cursor of it would hear that the log went back.
+    fn told(&self) -> u64 {
+        self.tables.published().1.last
+    }
+
     /// Reads some events again, the next ones in turn.
     async fn read_again(&self) -> Result<(), LogError> {
         let after = self.read_again.load(Ordering::Relaxed);
@@ -115,14 +122,22 @@ impl EventLog for EmbeddedLog {
 
     fn read(&self, after: u64, limit: Limit) -> BoxFuture<'_, Result<Vec<Stored>, ReadError>> {
         async move {
+            let told = self.told();
             let read = self.engine.read(move |database| reads::after(database, after, limit));
-            read.await.map_err(LogError::from)?
+            let mut read = read.await.map_err(LogError::from)??;
+            read.retain(|stored| stored.seq <= told);
+            Ok(read)
         }
         .boxed()
     }
 
     fn get(&self, id: EventId) -> BoxFuture<'_, Result<Option<Stored>, LogError>> {
-        self.engine.read(move |database| reads::by_id(database, &id)).err_into().boxed()
+        async move {
+            let told = self.told();
+            let found = self.engine.read(move |database| reads::by_id(database, &id)).await?;
+            Ok(found.filter(|stored| stored.seq <= told))
+        }
+        .boxed()
     }
 
     fn last_of(&self, chain: Chain) -> BoxFuture<'_, Result<Option<Stored>, LogError>> {
@@ -130,7 +145,12 @@ impl EventLog for EmbeddedLog {
     }
 
     fn seek(&self, time_ms: i64) -> BoxFuture<'_, Result<u64, LogError>> {
-        self.engine.read(move |database| reads::seek(database, time_ms)).err_into().boxed()
+        async move {
+            let told = self.told();
+            let seq = self.engine.read(move |database| reads::seek(database, time_ms)).await?;
+            Ok(seq.min(told))
+        }
+        .boxed()
     }
 
     fn info(&self) -> BoxFuture<'_, Result<Info, LogError>> {

@@ -78,6 +78,32 @@ async fn sequences_go_on_after_everything_went() {
     assert_eq!(add(&log, delivered(1)).await, 6);
 }
 
+/// Between a commit and its mark the database is ahead of what anybody was told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_shown_that_the_log_does_not_know_of_itself() {
+    let folder = Folder::new();
+    let log = open(&folder);
+    let writing = tokio::spawn({
+        let log = log.clone();
+        async move { add_some(&log, 1..=150).await }
+    });
+    let (mut at, mut reads) = (0, 0);
+    while at < 150 {
+        let read = log.read(at, Limit::events(100)).await.unwrap();
+        let last = log.info().await.unwrap().last;
+        if let Some(shown) = read.last() {
+            assert!(shown.seq <= last, "{} is shown of {last}", shown.seq);
+            let place = crate::events::Position::behind(log.info().await.unwrap().epoch, shown);
+            let resumed = crate::events::cursor::resume(&*log, &place).await;
+            assert_eq!(resumed, Ok(shown.seq));
+            at = shown.seq;
+        }
+        reads += 1;
+    }
+    writing.await.unwrap();
+    assert!(reads > 150, "{reads} reads");
+}
+
 #[tokio::test]
 async fn ledger_and_log_share_a_folder() {
     let folder = Folder::new();
