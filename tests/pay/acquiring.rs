@@ -98,7 +98,7 @@ async fn an_order_nobody_knows_is_an_empty_list_and_other_codes_are_errors() {
         ("8001", "UPSTREAM_ERROR", Code::Unavailable),
         ("8999", "UPSTREAM_REJECTED", Code::FailedPrecondition),
     ] {
-        fake.now_always(Answer::json(&format!(r#"{{"error_code":"{code}"}}"#)));
+        fake.now_always(Answer::json(format!(r#"{{"error_code":"{code}"}}"#)));
         let told = told(&status(&channel, "1").await.unwrap_err());
         assert_eq!((told.code, &*told.reason), (grpc, reason), "{code}");
         assert_eq!(told.info("upstreamCode"), Some(code));
