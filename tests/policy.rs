@@ -4,6 +4,7 @@
 //! what the row allows agrees with what the proto promises.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use prost_reflect::{DescriptorPool, MessageDescriptor, MethodDescriptor, Value};
 use qiwi_gateway::operations::{self, Row};
@@ -16,9 +17,14 @@ const NO_SIDE_EFFECTS: i32 = 1;
 /// `idempotency_level = IDEMPOTENT`.
 const IDEMPOTENT: i32 = 2;
 
+/// Decoded once: that takes as long as a short test, and some ask thousands of times.
+static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
+    DescriptorPool::decode(qiwi_gateway::pb::FILE_DESCRIPTOR_SET).expect("descriptors decode")
+});
+
 /// The compiled contract.
 pub fn pool() -> DescriptorPool {
-    DescriptorPool::decode(qiwi_gateway::pb::FILE_DESCRIPTOR_SET).expect("descriptors decode")
+    POOL.clone()
 }
 
 /// Every method of our own services, by full name with a slash.

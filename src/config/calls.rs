@@ -179,7 +179,10 @@ section! {
         /// History requests a minute and wallet that are kept for finding out what became of
         /// payments, so that callers cannot use them up.
         history_reserve: u32 = 10, 2..=50;
-        /// The minute of that rate; shorter for tests only.
+        /// Questions a minute and merchant site by which the gateway confirms what notifications of QIWI
+        /// PAY tell. QIWI documents no limit.
+        merchant_per_minute: u32 = 600, 1..=60_000;
+        /// The minute of these rates; shorter for tests only.
         period: Duration = s(60), ms(100)..=s(3600);
         /// Longest wait for a turn before the call is refused.
         wait_max: Duration = ms(200), Duration::ZERO..=s(60);

@@ -57,11 +57,17 @@ pub(super) static DONE_ALREADY: &[&Reason] = &[
     &reason::AMOUNT_EXCEEDS_ALLOWED,
 ];
 
-/// QIWI looked at the token, or at how many requests there were today, and no further.
+/// QIWI looked at the token or the merchant, or at how many requests there were today, and no further.
+/// Whoever mends a credential repeats with the same id.
 static NO_RIGHT: &[&Reason] = &[
     &reason::TOKEN_REJECTED,
     &reason::TOKEN_SCOPE_INSUFFICIENT,
     &reason::CERTIFICATE_REJECTED,
+    &reason::SIGNATURE_REJECTED,
+    &reason::MERCHANT_SITE_NOT_FOUND,
+    &reason::MERCHANT_DISABLED,
+    &reason::OPERATION_FORBIDDEN,
+    &reason::ACCESS_DENIED,
     &reason::TEST_QUOTA_EXCEEDED,
 ];
 
@@ -84,12 +90,7 @@ static DEFINITE: &[&Reason] = &[
     // QIWI PAY refuses with these before it makes a transaction.
     &reason::REQUEST_INVALID,
     &reason::CARD_EXPIRED,
-    &reason::MERCHANT_SITE_NOT_FOUND,
     &reason::TRANSACTION_NOT_FOUND,
-    &reason::OPERATION_FORBIDDEN,
-    &reason::MERCHANT_DISABLED,
-    &reason::ACCESS_DENIED,
-    &reason::SIGNATURE_REJECTED,
     &reason::OPERATION_UNSUPPORTED,
     &reason::ROUTE_NOT_FOUND,
     &reason::THREEDS_EXPIRED,

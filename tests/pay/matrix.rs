@@ -255,7 +255,7 @@ fn codes() -> Vec<Case> {
             &["MERCHANT_SITE_NOT_FOUND"],
             Not("MERCHANT_SITE_NOT_FOUND"),
         ),
-        case("signature", coded(8054), &["SIGNATURE_REJECTED"], Not("SIGNATURE_REJECTED")),
+        case("signature", coded(8054), &["SIGNATURE_REJECTED"], Free),
         case("opcode", coded(8025), &["OPERATION_FORBIDDEN"], Not("OPERATION_FORBIDDEN")),
         // Declined without a transaction.
         case("declined", coded(8160), &["TRANSACTION_DECLINED"], Not("TRANSACTION_DECLINED")),

@@ -2,7 +2,8 @@
 //! so that callers and payments in doubt never wait for it.
 //!
 //! Pacing, cool-downs and breakers of [`crate::upstream`] hold for these calls too; this comes
-//! before them. What QIWI refuses one reader makes all readers of that wallet rest.
+//! before them. What QIWI refuses one reader makes all readers of that wallet rest. QIWI PAY documents
+//! no limit; its merchants have a pace of their own (`limit.merchant_per_minute`).
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -27,8 +28,23 @@ const MENDED: Duration = Duration::from_secs(60);
 /// The longest rest; what QIWI documents is five minutes.
 const REST_MAX: Duration = Duration::from_secs(900);
 
+/// How often, and how many at once.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    interval: Duration,
+    burst: u32,
+}
+
+impl Pace {
+    /// What may be ahead of time.
+    fn free(self) -> Duration {
+        self.interval * (self.burst - 1)
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Paced {
+    pace: Pace,
     /// When what was asked so far would be paid for at the even rate.
     paid: Instant,
     rests_until: Instant,
@@ -36,8 +52,8 @@ struct Paced {
 
 /// The budgets of all wallets.
 pub(super) struct Budgets {
-    interval: Duration,
-    burst: u32,
+    of_wallets: Pace,
+    of_merchants: Pace,
     paced: Mutex<HashMap<Owner, Paced>>,
 }
 
@@ -52,23 +68,37 @@ impl Budgets {
         let part = (whole / PART / limit.replicas.max(1)).max(2);
         let burst = BURST.min(part / 2).max(1);
         let interval = limit.period / part.saturating_sub(burst).max(1);
-        Self { interval, burst, paced: Mutex::default() }
+        let of_wallets = Pace { interval, burst };
+        let each = (limit.merchant_per_minute / limit.replicas.max(1)).max(1);
+        // A second's worth may come at once.
+        let of_merchants = Pace { interval: limit.period / each, burst: (each / 60).max(1) };
+        Self { of_wallets, of_merchants, paced: Mutex::default() }
     }
 
-    /// Takes a turn, or tells when there is one.
+    /// Takes a turn of a wallet, or tells when there is one.
     pub(super) fn try_turn(&self, owner: &Owner) -> Result<(), Duration> {
+        self.take(owner, self.of_wallets)
+    }
+
+    /// The same for a merchant's site.
+    pub(super) fn try_turn_of_merchant(&self, owner: &Owner) -> Result<(), Duration> {
+        self.take(owner, self.of_merchants)
+    }
+
+    fn take(&self, owner: &Owner, pace: Pace) -> Result<(), Duration> {
         let now = Instant::now();
         let mut all = self.paced.lock();
-        let paced = all.entry(*owner).or_insert(Paced { paid: now, rests_until: now });
+        let paced = all.entry(*owner).or_insert(Paced { pace, paid: now, rests_until: now });
+        // Whoever failed before the first turn was entered without knowing its sort.
+        paced.pace = pace;
         if paced.rests_until > now {
             return Err(paced.rests_until - now);
         }
         let ahead = paced.paid.saturating_duration_since(now);
-        let free = self.interval * (self.burst - 1);
-        if ahead > free {
-            return Err(ahead - free);
+        if ahead > pace.free() {
+            return Err(ahead - pace.free());
         }
-        paced.paid = paced.paid.max(now) + self.interval;
+        paced.paid = paced.paid.max(now) + pace.interval;
         Ok(())
     }
 
@@ -78,7 +108,7 @@ impl Budgets {
         let all = self.paced.lock();
         all.get(owner).is_some_and(|paced| {
             let ahead = paced.paid.saturating_duration_since(now);
-            paced.rests_until > now || ahead > self.interval * (self.burst - 1)
+            paced.rests_until > now || ahead > paced.pace.free()
         })
     }
 
@@ -116,7 +146,8 @@ impl Budgets {
         };
         let until = Instant::now() + rest;
         let mut all = self.paced.lock();
-        let paced = all.entry(*owner).or_insert(Paced { paid: until, rests_until: until });
+        let fresh = Paced { pace: self.of_wallets, paid: Instant::now(), rests_until: until };
+        let paced = all.entry(*owner).or_insert(fresh);
         paced.rests_until = paced.rests_until.max(until);
     }
 }
@@ -140,6 +171,21 @@ mod tests {
         }
         assert!(taken.len() >= 70, "{}", taken.len());
         assert_eq!(budgets.try_turn(&other), Ok(()), "each wallet has its own");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_merchant_has_a_pace_of_its_own() {
+        let budgets = Budgets::new(&Config::default().limit);
+        let site = Owner::from_bytes([3; 16]);
+        let begun = Instant::now();
+        for _ in 0..60 {
+            while let Err(wait) = budgets.try_turn_of_merchant(&site) {
+                assert!(budgets.is_used_up(&site));
+                tokio::time::sleep(wait).await;
+            }
+        }
+        let took = begun.elapsed();
+        assert!(took >= Duration::from_secs(4) && took <= Duration::from_secs(6), "{took:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,7 +19,7 @@ pub(super) async fn look(
 ) -> Result<Looked, LogError> {
     let subject = &stored.event;
     let Some(credential) = asker.merchant(&subject.owner) else { return Ok(Looked::Done) };
-    if let Err(wait) = asker.budgets.try_turn(&subject.owner) {
+    if let Err(wait) = asker.budgets.try_turn_of_merchant(&subject.owner) {
         return Ok(Looked::Later(Some(wait)));
     }
     let order = match asker.order(credential, &subject.owner, &told.transaction_id).await {
