@@ -130,7 +130,8 @@ struct Round {
     id: String,
     /// For messages: the caller and its trouble.
     what: String,
-    /// Whether nobody else pays under this id.
+    /// Whether nobody else pays under this id: neither another caller nor a call that was left, which a
+    /// busy machine may begin with after the next one was answered.
     alone: bool,
 }
 
@@ -266,7 +267,7 @@ async fn world(seed: u64, rounds: std::ops::Range<u64>) {
                 let caller = Caller::any(&mut dice);
                 let trouble = trouble(&sandbox, &id, &mut dice);
                 let what = format!("MONEY_SEED={seed} round {round} ({caller:?}; {trouble})");
-                let alone = !matches!(caller, Caller::Twice | Caller::Contested);
+                let alone = matches!(caller, Caller::Patient | Caller::Reattempts);
                 let round = Round { sandbox, channel, id, what, alone };
                 let said = round.play(caller, &mut dice).await;
                 (round.id, said)

@@ -130,7 +130,8 @@ struct Round {
     channel: Channel,
     /// For messages: the caller and its trouble.
     what: String,
-    /// Whether nobody else works under this id.
+    /// Whether nobody else works under this id: neither another caller nor a call that was left, which
+    /// a busy machine may begin with after the next one was answered.
     alone: bool,
 }
 
@@ -297,7 +298,7 @@ async fn world(seed: u64, rounds: std::ops::Range<u64>) {
                 let trouble = trouble(&sandbox, &order, &mut dice);
                 let what =
                     format!("PAY_SEED={seed} round {round} ({order:?}; {caller:?}; {trouble})");
-                let alone = !matches!(caller, Caller::Twice | Caller::Contested);
+                let alone = matches!(caller, Caller::Patient | Caller::Reattempts);
                 Round { sandbox, channel, what, alone }.play(order, caller).await
             });
             async {

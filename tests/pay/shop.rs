@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
-use crate::support::{Ask, Gateway, SHOP, Setup};
+use crate::support::{Ask, Gateway, SHOP, Setup, told};
 
 /// A number that passes the check.
 pub const PAN: &str = "4111111111111111";
@@ -446,12 +446,25 @@ pub async fn ask(channel: &Channel, order: &Order, ask: &Ask<'_>) -> Outcome {
     Ok(reply.map(|bytes| pb::CaptureResponse::decode(bytes).expect("the reply decodes")))
 }
 
-/// Sends an operation that has to succeed; its transaction's number.
+/// Sends an operation that has to succeed; its transaction's number. On a busy machine a look may have
+/// to find it.
 pub async fn done(channel: &Channel, order: &Order) -> String {
-    let reply = send(channel, order).await.unwrap_or_else(|status| panic!("{order:?}: {status:?}"));
-    let operation = reply.into_inner().operation.unwrap();
-    assert_eq!(operation.state(), pb::OperationState::Succeeded, "{order:?}: {operation:?}");
-    operation.transaction.unwrap().transaction_id
+    let begun = tokio::time::Instant::now();
+    loop {
+        match send(channel, order).await {
+            Ok(reply) => {
+                let operation = reply.into_inner().operation.unwrap();
+                let state = operation.state();
+                assert_eq!(state, pb::OperationState::Succeeded, "{order:?}: {operation:?}");
+                return operation.transaction.unwrap().transaction_id;
+            }
+            Err(status) => {
+                let reason = told(&status).reason;
+                assert_eq!(reason, "PAYMENT_OUTCOME_UNKNOWN", "{order:?}: {status:?}");
+                assert!(begun.elapsed() < Duration::from_secs(30), "{order:?}: {status:?}");
+            }
+        }
+    }
 }
 
 /// Sends a purchase, with all of its answer.
@@ -508,8 +521,16 @@ pub async fn ready(channel: &Channel, op: Op, number: u64) -> Order {
         Op::Authorize => Order::authorize(id, amount),
         Op::Payout => Order::payout(id, amount),
         Op::Finish => {
-            let purchase = Order::sale(id, amount).with_3ds();
-            let reply = buy(channel, &purchase).await.unwrap().into_inner();
+            // An answer that was lost has taken the way to the issuer with it.
+            let mut number = 0;
+            let reply = loop {
+                number += 1;
+                let purchase = Order::sale(format!("{id}-{number}"), amount).with_3ds();
+                match buy(channel, &purchase).await {
+                    Ok(reply) if reply.get_ref().three_ds.is_some() => break reply.into_inner(),
+                    other => assert!(number < 10, "{other:?}"),
+                }
+            };
             let transaction = reply.operation.unwrap().transaction.unwrap().transaction_id;
             let pares = visit(&reply.three_ds.expect("3-D Secure"), true).await;
             Order::finish(&transaction, &pares)
