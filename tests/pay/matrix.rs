@@ -249,14 +249,12 @@ fn codes() -> Vec<Case> {
     let coded = |code: u32| Fault(json!({ "error_code": code }));
     let after = |code: u32| Fault(json!({ "error_code": code, "process": true }));
     let mut cases = vec![
-        case(
-            "no such site",
-            coded(8021),
-            &["MERCHANT_SITE_NOT_FOUND"],
-            Not("MERCHANT_SITE_NOT_FOUND"),
-        ),
+        // The merchant was looked at and no more: whoever mends its credential repeats.
+        case("no such site", coded(8021), &["MERCHANT_SITE_NOT_FOUND"], Free),
         case("signature", coded(8054), &["SIGNATURE_REJECTED"], Free),
-        case("opcode", coded(8025), &["OPERATION_FORBIDDEN"], Not("OPERATION_FORBIDDEN")),
+        case("opcode", coded(8025), &["OPERATION_FORBIDDEN"], Free),
+        case("no route", coded(8005), &["ROUTE_NOT_FOUND"], Not("ROUTE_NOT_FOUND")),
+        case("currency", coded(8059), &["CURRENCY_NOT_ALLOWED"], Not("CURRENCY_NOT_ALLOWED")),
         // Declined without a transaction.
         case("declined", coded(8160), &["TRANSACTION_DECLINED"], Not("TRANSACTION_DECLINED")),
         case("unknown", coded(8999), &[UNKNOWN, "UPSTREAM_DECLINED"], Not("UPSTREAM_DECLINED")),
