@@ -230,7 +230,7 @@ impl Sight<'_> {
             // Nobody can tell whose it is.
             [_, ..] if self.rivals.iter().any(|rival| self.is_open(rival)) => return Look::Differs,
             [only] => return found_as(only),
-            [] if self.is_anothers(list, &older) => return Look::Taken,
+            [] if self.is_of_another(list, &older) => return Look::Taken,
             [] => {}
             // Two that may be it: a person must look.
             _ => return Look::Differs,
@@ -251,7 +251,7 @@ impl Sight<'_> {
     }
 
     /// Whether QIWI has refused this operation because of another one's transaction.
-    fn is_anothers(&self, list: &[pb::Transaction], older: &[&pb::Transaction]) -> bool {
+    fn is_of_another(&self, list: &[pb::Transaction], older: &[&pb::Transaction]) -> bool {
         let paid = kept_reason(self.record).is_some_and(|of| *of == reason::ORDER_ALREADY_PAID);
         let rivals = self.rivals.iter().filter_map(|rival| rival.transaction_id.as_ref());
         let claimed = rivals.filter_map(|id| list.iter().find(|of| of.transaction_id == *id));
