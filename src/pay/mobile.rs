@@ -9,9 +9,10 @@ use super::Opcode;
 use super::acquiring::{self, MONEY, Terms};
 use super::amount::Amount;
 use super::check;
+use super::order::ORDER_ID_MAX;
 use super::outcome::Outcome;
 use super::params::Params;
-use super::status::{check_order_id, check_transaction_id};
+use super::status::check_transaction_id;
 use crate::credentials::Merchant;
 use crate::error::Error;
 use crate::ledger::OperationKind;
@@ -108,7 +109,7 @@ impl pb::InitMobileAuthorizationRequest {
         let Self { order_id, amount, parameters, reattempt: _ } = self;
         let mut checks = Checks::default();
         let mut params = Params::new(Opcode::MOBILE_INIT, &merchant.site);
-        check_order_id(&mut checks, "order_id", order_id);
+        check::required(&mut checks, "order_id", order_id, ORDER_ID_MAX);
         let checked = Amount::of(&mut checks, "amount", amount.as_ref());
         if let Some(amount) = &checked {
             amount.add(&mut params);

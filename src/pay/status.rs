@@ -7,8 +7,9 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::answer::Listed;
+use super::order::ORDER_ID_MAX;
 use super::params::Params;
-use super::{DIRECT, Opcode};
+use super::{DIRECT, Opcode, check};
 use crate::error::{Error, Undocumented};
 use crate::money::Text;
 use crate::operation::{Asking, Call, Operation, Seen};
@@ -36,8 +37,6 @@ pub static CARDS: Policy = Policy {
 
 /// QIWI knows no such transaction.
 const NOT_FOUND: &str = "8022";
-/// Most characters of an order's id.
-pub const ORDER_ID_MAX: usize = 256;
 /// Most digits of a transaction's number.
 pub const TRANSACTION_ID_MAX: usize = 20;
 
@@ -45,14 +44,6 @@ pub const TRANSACTION_ID_MAX: usize = 20;
 pub fn check_transaction_id(checks: &mut Checks, field: &'static str, id: &str) {
     if !(1..=TRANSACTION_ID_MAX).contains(&id.len()) || !is_digits(id) {
         checks.invalid(field, "Give QIWI's number of the transaction: 1 to 20 digits.");
-    }
-}
-
-/// Notes an order's id that is none.
-pub fn check_order_id(checks: &mut Checks, field: &'static str, id: &str) {
-    let length = id.chars().count();
-    if !(1..=ORDER_ID_MAX).contains(&length) || id.chars().any(|of| of.is_control() || of == '|') {
-        checks.invalid(field, "Give an id of your own for the order: 1 to 256 characters, no `|`.");
     }
 }
 
@@ -71,9 +62,7 @@ impl Operation for pb::GetStatusRequest {
         if !transaction_id.is_empty() {
             check_transaction_id(&mut checks, "transaction_id", transaction_id);
         }
-        if !order_id.is_empty() {
-            check_order_id(&mut checks, "order_id", order_id);
-        }
+        check::short(&mut checks, "order_id", order_id, ORDER_ID_MAX);
         checks.done()?;
         let mut params = Params::new(Opcode::STATUS, &merchant.site);
         params.number("txn_id", transaction_id).text("order_id", order_id);

@@ -48,6 +48,20 @@ fn made(sandbox: &Sandbox, kind: u8) -> Vec<String> {
     all.map(|of| of.txn_id.to_string()).collect()
 }
 
+/// What was taken can be asked about: QIWI joins what is signed with the same character.
+#[tokio::test]
+async fn whatever_an_order_is_called_it_is_found_again() {
+    let (sandbox, gateway) = both().await;
+    let channel = gateway.channel().await;
+    for (amount, id) in ["a|b", "Заказ №7/1", "a b", "\"{}\\"].into_iter().enumerate() {
+        let order = Order::sale(id, 11 + i64::try_from(amount).unwrap());
+        fault(&sandbox, &order, json!({"cut": "before_headers"}));
+        let said = settled(&channel, &order).await;
+        assert_eq!((&*said.state, order.posts(&sandbox)), ("SUCCEEDED", 1), "{id}: {said:?}");
+        assert_eq!(status(&channel, id).await.len(), 1, "{id}");
+    }
+}
+
 #[tokio::test]
 async fn a_capture_that_broke_off_is_repeated_by_its_caller_only_and_not_too_soon() {
     let (sandbox, gateway) = both().await;
