@@ -17,7 +17,7 @@ use crate::credentials::Merchant;
 use crate::edge::{Outbound, frame};
 use crate::error::{Error, reason};
 use crate::gateway::{Gateway, route};
-use crate::ledger::{Key, OperationKind, Record, State};
+use crate::ledger::{Amount, Key, OperationKind, Record, State};
 use crate::order::{Account, Shown, Told};
 use crate::pay::answer::{Progress, details, progress};
 use crate::pay::order::ORDER_ID_MAX;
@@ -272,7 +272,10 @@ impl Sight<'_> {
 
     /// Whether a transaction like this one's may yet turn out to be a rival's.
     fn is_open(&self, rival: &Record) -> bool {
-        let alike = rival.amount == self.record.amount
+        // One without an amount is about all that is left, which may be any amount.
+        let ours = &self.record.amount;
+        let whole = |amount: &Amount| amount.currency.is_empty();
+        let alike = (rival.amount == *ours || whole(&rival.amount) || whole(ours))
             && types(rival.key.kind) == types(self.record.key.kind);
         alike
             && rival.transaction_id.is_none()

@@ -3,7 +3,6 @@
 
 use super::*;
 use crate::error::Sent;
-use crate::ledger::Amount;
 use crate::pb::r#type::v1::OffsetTime;
 use pb::{TransactionStatus as Status, TransactionType as Type};
 
@@ -219,7 +218,12 @@ fn a_child_of_another_operation_is_never_ours() {
     rival.state = State::Uncertain;
     rival.amount = amount(4);
     assert_eq!(look(&rival), found(State::Succeeded, "3"), "it cannot be one of four roubles");
+    rival.amount = Amount::default();
+    assert_eq!(look(&rival), Seen::Differs, "it can be all that is left");
+    let whole = Record { amount: Amount::default(), ..refund.clone() };
     rival.amount = amount(3);
+    let rivals = [rival.clone()];
+    assert_eq!(seen(&whole, &known, &rivals, false, &list), Seen::Differs);
     rival.key.kind = OperationKind::Reversal;
     assert_eq!(look(&rival), found(State::Succeeded, "3"), "it cannot be a reversal");
     // Once it is the other's it is not ours.
