@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use qiwi_gateway::error::acquiring::{FIELDS, is_decline, reason_of};
+use qiwi_gateway::error::acquiring::{CODES, FIELDS, is_decline};
 use qiwi_gateway::error::reason::Reason;
 use qiwi_gateway::pay::answer::{Progress, progress};
-use qiwi_gateway::pay::transaction::{self, CODES, Noted};
+use qiwi_gateway::pay::transaction::{self, Noted};
 use qiwi_gateway::pb::pay::v1 as pb;
 
 use crate::{docs, policy};
@@ -240,7 +240,7 @@ category tells what may be done; a code outside this list has the category
         write!(page, "{}\n\n{}\n\n", sentence(&comment), advice(category)).unwrap();
         page.push_str("| Code | Meaning | A call that is refused with it |\n|---|---|---|\n");
         for row in rows {
-            let reason = reason_link(reason_of(row.number).unwrap());
+            let reason = reason_link(row.reason);
             let told = if is_decline(row.number) {
                 format!("{reason}, without a transaction only")
             } else if row.number == 8018 || row.number == 8019 {

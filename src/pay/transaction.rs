@@ -4,14 +4,13 @@
 //! QIWI writes type, status and error as numbers. They are compared as text, because a notification
 //! signs the text; what the documents do not name is passed on raw and noted.
 
-mod code;
 mod shown;
 #[cfg(test)]
 mod tests;
 
-pub use code::{CODES, Code, error};
 pub use shown::{holder_name, masked_pan};
 
+use crate::error::acquiring::transaction_error;
 use crate::operation::Seen;
 use crate::pb::pay::v1 as pb;
 use crate::pb::r#type::v1::{Money, OffsetTime};
@@ -214,7 +213,7 @@ impl Told {
             status: status.into(),
             status_raw: txn_status,
             transaction_time: some(txn_date).map(|date| time(&date, seen)),
-            error: error_code.and_then(|code| error(&code, error_message.as_deref())),
+            error: error_code.and_then(|code| transaction_error(&code, error_message.as_deref())),
             amount,
             order_id: some(order_id),
             merchant_site: some(merchant_site),

@@ -15,6 +15,7 @@ use super::{now_ms, show, turn, unavailable};
 use crate::call::{Context, Inbound};
 use crate::credentials::Merchant;
 use crate::edge::{Outbound, frame};
+use crate::error::acquiring::transaction_error;
 use crate::error::{Error, reason};
 use crate::gateway::{Gateway, route};
 use crate::ledger::{Amount, Key, OperationKind, Record, State};
@@ -23,7 +24,6 @@ use crate::pay::answer::{Progress, details, progress};
 use crate::pay::order::ORDER_ID_MAX;
 use crate::pay::outcome::{Outcome, ledger_kind, shown_kind, types};
 use crate::pay::status;
-use crate::pay::transaction;
 use crate::pb::pay::v1 as pb;
 use crate::pb::r#type::v1::Money;
 use crate::policy::{Access, Policy};
@@ -338,7 +338,7 @@ fn operation(record: &Record) -> pb::Operation {
     let refusal = memo.error.as_ref().filter(|_| record.state == State::Rejected);
     let refusal = refusal.and_then(|kept| {
         let error = kept.clone().error();
-        transaction::error(error.code_of_upstream()?, None)
+        transaction_error(error.code_of_upstream()?, None)
     });
     let declined = transaction.as_ref().filter(|_| record.state == State::Failed);
     pb::Operation {

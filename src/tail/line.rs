@@ -321,7 +321,7 @@ mod tests {
     fn a_card_payment_shows_its_order_and_hides_its_card_and_amount() {
         let card =
             pay::CardInfo { masked_pan: "411111******1111".to_owned(), ..Default::default() };
-        let error = crate::pay::transaction::error("8152", None);
+        let error = crate::error::acquiring::transaction_error("8152", None);
         let transaction = pay::Transaction {
             transaction_id: "12".to_owned(),
             type_raw: "1".to_owned(),

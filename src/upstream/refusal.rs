@@ -9,7 +9,6 @@ use serde::Deserialize;
 
 use crate::error::reason::{self, Reason};
 use crate::error::{Error, Sent, acquiring, code};
-use crate::pay::transaction::Code;
 use crate::policy::{Area, Host, NotFound, Route};
 use crate::redact::mask_digits;
 
@@ -127,7 +126,7 @@ pub fn explain(route: &Route, status: u16, said: Said, retry_after: Option<Durat
         405 | 406 | 415 => Error::new(&reason::GATEWAY_PROTOCOL_BUG),
         _ if acquiring.is_some() => {
             let number = acquiring.unwrap_or_default();
-            localized = Code::find(number).map(|code| code.message_ru);
+            localized = acquiring::Code::find(number).map(|code| code.message_ru);
             acquiring_refusal(number, &said.wrong)
         }
         _ if payment.is_some() => {

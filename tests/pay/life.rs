@@ -410,7 +410,7 @@ async fn every_code_of_qiwi_has_its_reason() {
     ];
     let (sandbox, gateway) = both().await;
     let channel = gateway.channel().await;
-    for code in qiwi_gateway::pay::transaction::CODES {
+    for code in qiwi_gateway::error::acquiring::CODES {
         let number = u32::try_from(code.number).unwrap();
         assert!(rows.iter().any(|(codes, ..)| codes.contains(&number)), "{number}");
     }

@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::error::acquiring::{CODES, transaction_error as error};
 use pb::{
     OperationKind as Op, TransactionErrorCategory as Category, TransactionStatus as Status,
     TransactionType as Type,
