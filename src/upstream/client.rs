@@ -25,6 +25,7 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use reqwest::redirect;
+use rustls::AlertDescription as Alert;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls_platform_verifier::BuilderVerifierExt as _;
@@ -216,10 +217,7 @@ impl HostClient {
         let patience = timeout.min(self.profile.connect_timeout * 2);
         let connection = match tokio::time::timeout(patience, connecting).await {
             Ok(Ok(connection)) => connection,
-            Ok(Err(error)) if is_certificate(&*error) => {
-                return Err(Failure::Certificate(causes(&*error)));
-            }
-            Ok(Err(error)) => return Err(Failure::Unreachable(causes(&*error))),
+            Ok(Err(error)) => return Err(unconnected(&*error)),
             Err(_) => return Err(Failure::Unreachable("connecting took too long".to_owned())),
         };
         let (mut sender, connection) = hyper::client::conn::http1::handshake(connection)
@@ -274,13 +272,7 @@ impl HostClient {
         let request = self.request(wire)?;
         // The future of one request is large and mostly waits: kept out of its callers' futures.
         let response = Box::pin(self.current().json.request(request)).await.map_err(|error| {
-            if is_certificate(&error) {
-                Failure::Certificate(causes(&error))
-            } else if error.is_connect() {
-                Failure::Unreachable(causes(&error))
-            } else {
-                Failure::Broken(causes(&error))
-            }
+            if error.is_connect() { unconnected(&error) } else { broken(&error) }
         })?;
         let status = response.status().as_u16();
         let retry_after = retry_after(response.headers());
@@ -521,19 +513,48 @@ fn failure(error: &reqwest::Error) -> Failure {
     }
 }
 
-fn broken(error: &hyper::Error) -> Failure {
-    if is_certificate(error) {
-        Failure::Certificate(causes(error))
-    } else {
-        Failure::Broken(causes(error))
-    }
+/// Why there is no connection.
+fn unconnected(error: &(dyn std::error::Error + 'static)) -> Failure {
+    let because = alert(error).is_some_and(|of| is_about_certificate(of) || MAY_BE.contains(&of));
+    let text = causes(error);
+    if because { Failure::Certificate(text) } else { Failure::Unreachable(text) }
 }
 
-/// Whether the other side ended the handshake because of our certificate. With TLS 1.3 the word of it
-/// comes only after our side of the handshake is over, when the request may be under way already;
-/// no HTTP server reads any of that before the certificate is accepted.
-fn is_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
-    use rustls::AlertDescription as Alert;
+/// Why a connection broke. With TLS 1.3 the word of a certificate comes only after our side of the
+/// handshake is over, when the request may be under way already; no HTTP server reads any of that
+/// before the certificate is accepted. An alert that may be about something else proves nothing.
+fn broken(error: &(dyn std::error::Error + 'static)) -> Failure {
+    let because = alert(error).is_some_and(is_about_certificate);
+    let text = causes(error);
+    if because { Failure::Certificate(text) } else { Failure::Broken(text) }
+}
+
+/// Alerts about our certificate and the proof of its key, and nothing else (RFC 8446, 6.2).
+const fn is_about_certificate(alert: Alert) -> bool {
+    matches!(
+        alert,
+        Alert::CertificateRequired
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::NoCertificate
+            // A certificate of an authority that only has the right name.
+            | Alert::DecryptError
+    )
+}
+
+/// Alerts that are about our certificate as well as other things, and end a handshake.
+const MAY_BE: [Alert; 2] = [
+    Alert::AccessDenied,
+    // What some servers say with TLS 1.2 when none is shown.
+    Alert::HandshakeFailure,
+];
+
+/// The alert the other side ended the connection with, if it did.
+fn alert(error: &(dyn std::error::Error + 'static)) -> Option<Alert> {
     let mut next = Some(error);
     while let Some(error) = next {
         let inner = error
@@ -542,26 +563,11 @@ fn is_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
             .map(|inner| inner as &(dyn std::error::Error + 'static));
         let tls = error.downcast_ref().or_else(|| inner?.downcast_ref::<rustls::Error>());
         if let Some(rustls::Error::AlertReceived(alert)) = tls {
-            return matches!(
-                alert,
-                Alert::CertificateRequired
-                    | Alert::BadCertificate
-                    | Alert::UnsupportedCertificate
-                    | Alert::CertificateRevoked
-                    | Alert::CertificateExpired
-                    | Alert::CertificateUnknown
-                    | Alert::UnknownCA
-                    | Alert::AccessDenied
-                    | Alert::NoCertificate
-                    // A certificate of an authority that only has the right name.
-                    | Alert::DecryptError
-                    // What some servers say with TLS 1.2 when none is shown.
-                    | Alert::HandshakeFailure
-            );
+            return Some(*alert);
         }
         next = error.source().or(inner.filter(|_| error.source().is_none()));
     }
-    false
+    None
 }
 
 /// The causes below an error's own message, which in reqwest's case would quote the URL and with it

@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject as _;
@@ -14,8 +15,11 @@ use super::client::{Failure, HostClient, Identity};
 use crate::config;
 use crate::credentials::{ClientIdentity, Credential};
 
-/// Most clients kept; the least used go first. A renewed certificate makes a new one.
+/// Most clients kept; the least used go first.
 const CLIENTS_MAX: u64 = 256;
+/// How long a client is kept that nobody uses. A renewed certificate makes a new one, and the old
+/// key has no business here after that.
+const IDLE: Duration = Duration::from_secs(3600);
 
 /// The clients of one host, by what their credentials were read from.
 pub struct Clients {
@@ -47,7 +51,8 @@ impl Deref for Client<'_> {
 impl Clients {
     /// No clients yet.
     pub fn new(base: Url, settings: config::Upstream, ca: Option<Vec<u8>>) -> Self {
-        let known = moka::sync::Cache::builder().max_capacity(CLIENTS_MAX).build();
+        let known =
+            moka::sync::Cache::builder().max_capacity(CLIENTS_MAX).time_to_idle(IDLE).build();
         Self { base, settings, ca, known }
     }
 
