@@ -247,10 +247,7 @@ impl Asking<'_> {
     /// # Errors
     /// When the credential is none of a merchant.
     pub fn merchant(&self) -> Result<&Merchant, Error> {
-        self.merchant.as_ref().ok_or_else(|| {
-            Error::new(&reason::CREDENTIAL_KIND_UNSUITABLE)
-                .field("x-qiwi-credential", "Name a credential of a merchant.")
-        })
+        self.merchant.as_ref().ok_or_else(Merchant::missing)
     }
 
     /// The name of a list for its page tokens: method, wallet and filters.

@@ -131,8 +131,11 @@ pub trait Shown: Sized + Send {
     /// For every state that is no payment QIWI took.
     fn of(told: &Told) -> Result<Self, Error>;
 
-    /// An order that was checked and not sent; the entry has been kept nowhere.
-    fn checked(record: &Record, commission: Option<Money>) -> Self;
+    /// An order that was checked and not sent; the entry has been kept nowhere. `None` where no
+    /// method checks only.
+    fn checked(_record: &Record, _commission: Option<Money>) -> Option<Self> {
+        None
+    }
 }
 
 /// What came of an order: its entry, and what the answer held for nobody but the callers who wait.

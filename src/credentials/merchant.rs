@@ -33,12 +33,15 @@ impl Merchant {
     /// `CREDENTIAL_MISSING`, and `CREDENTIAL_KIND_UNSUITABLE` when it is none that can sign for a site.
     pub fn required(credential: Option<&Credential>) -> Result<Self, Error> {
         let credential = credential.ok_or_else(|| Error::new(&reason::CREDENTIAL_MISSING))?;
-        Self::of(credential).ok_or_else(|| {
-            Error::new(&reason::CREDENTIAL_KIND_UNSUITABLE).field(
-                "x-qiwi-credential",
-                "Name a credential of a merchant, with its site and its secret key.",
-            )
-        })
+        Self::of(credential).ok_or_else(Self::missing)
+    }
+
+    /// What a call with a credential of another kind is told.
+    pub fn missing() -> Error {
+        Error::new(&reason::CREDENTIAL_KIND_UNSUITABLE).field(
+            "x-qiwi-credential",
+            "Name a credential of a merchant, with its site and its secret key.",
+        )
     }
 }
 

@@ -12,9 +12,9 @@ use crate::order::{Content, Order, Sending, Taken};
 use crate::pb::r#type::v1::Money;
 use crate::policy::{Access, Class, Policy};
 
-/// Parameters that do not make two requests different: after a crash nobody may have the security
-/// code any more, and the transaction a payout is from goes with the order.
-const NO_CONTENT: [&str; 1] = ["cvv2"];
+/// The parameter that does not make two requests different: after a crash nobody may have the
+/// security code any more.
+const NO_CONTENT: &str = "cvv2";
 
 /// As long as a block of the digest.
 const END: &str = "----------------------------------------------------------------";
@@ -40,7 +40,7 @@ impl Terms {
     pub fn order(&self, policy: &Policy) -> Order {
         let mut content = Content::new(policy);
         for (name, value) in self.params.content() {
-            if !NO_CONTENT.contains(&name) {
+            if name != NO_CONTENT {
                 content = content.part(name, value);
             }
         }

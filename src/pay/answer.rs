@@ -40,8 +40,8 @@ macro_rules! members {
 members! {
     txn_id, txn_status, txn_type, txn_date, error_code, error_message, is_test, pan, amount,
     currency, auth_code, eci, card_name, card_bank, issuer_name, issuer_country, merchant_site,
-    acs_url, pareq, card_token, card_token_expire, order_id, ip, email, country, city, region, address, phone, cf1, cf2, cf3, cf4, cf5,
-    product_name,
+    acs_url, pareq, card_token, card_token_expire, order_id, ip, email, country, city, region,
+    address, phone, cf1, cf2, cf3, cf4, cf5, product_name,
 }
 
 impl Transaction<'_> {

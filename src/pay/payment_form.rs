@@ -14,7 +14,7 @@ use crate::wallet::check::Checks;
 use super::amount::{self, Amount};
 use super::check::Follows;
 use super::params::Params;
-use super::{Place, check};
+use super::{Opcode, Place, check};
 
 /// P-WPF-1.
 pub static PAYMENT: Policy = Policy {
@@ -65,8 +65,8 @@ impl pb::BuildPaymentFormRequest {
     fn params(&self, site: &str, path_secret: Option<&str>) -> Result<Params, Error> {
         let mut checks = Checks::default();
         let opcode = match pb::PaymentFormScheme::try_from(self.scheme) {
-            Ok(pb::PaymentFormScheme::Sale) => 1,
-            Ok(pb::PaymentFormScheme::Authorization) => 3,
+            Ok(pb::PaymentFormScheme::Sale) => Opcode::SALE,
+            Ok(pb::PaymentFormScheme::Authorization) => Opcode::AUTHORIZE,
             Ok(pb::PaymentFormScheme::Unspecified) | Err(_) => {
                 checks.invalid("scheme", "Tell whether the payment takes one step or two.");
                 0

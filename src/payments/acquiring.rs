@@ -25,7 +25,6 @@ use crate::pay::order::ORDER_ID_MAX;
 use crate::pay::outcome::{Outcome, ledger_kind, shown_kind, types};
 use crate::pay::status;
 use crate::pb::pay::v1 as pb;
-use crate::pb::r#type::v1::Money;
 use crate::policy::{Access, Policy};
 
 /// Answered from the ledger.
@@ -66,12 +65,7 @@ impl Gateway {
     }
 
     /// Looks for what became of an operation where QIWI shows it.
-    pub(super) async fn look_at_order(
-        &self,
-        cx: &Context,
-        _: &Merchant,
-        record: &Record,
-    ) -> Result<Look, Error> {
+    pub(super) async fn look_at_order(&self, cx: &Context, record: &Record) -> Result<Look, Error> {
         let before = Memo::of(record).before.unwrap_or_default();
         let question = question(record, &before);
         let answer = self.aside(cx, route(&status::GET)?, &question, None).await?;
@@ -319,14 +313,6 @@ impl Shown for Outcome {
                 });
         }
         Ok(outcome)
-    }
-
-    fn checked(record: &Record, _: Option<Money>) -> Self {
-        let mut operation = operation(record);
-        operation.state = pb::OperationState::Unspecified.into();
-        operation.attempt_count = 0;
-        operation.create_time = None;
-        Self { operation: Some(operation), ..Self::default() }
     }
 }
 

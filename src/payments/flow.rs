@@ -441,7 +441,8 @@ impl Gateway {
         };
         let key = Key::new("", P::KIND, order.id.clone());
         let record = Record::reserved(key, [0; 32], sending.provider, sending.amount, 0);
-        Ok(P::Shown::checked(&record, commission))
+        P::Shown::checked(&record, commission)
+            .ok_or_else(|| Error::new(&reason::GATEWAY_PANIC).log("this method cannot check only"))
     }
 
     /// Whose money a call of a method that pays is about.

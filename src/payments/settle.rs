@@ -106,7 +106,7 @@ impl Gateway {
     ) -> Result<Record, Error> {
         let look = match account {
             Account::Wallet(wallet) => self.look_in_history(cx, wallet, &record, fresh).await?,
-            Account::Site(merchant) => self.look_at_order(cx, merchant, &record).await?,
+            Account::Site(_) => self.look_at_order(cx, &record).await?,
         };
         let payments = self.payments();
         if matches!(look, Look::Differs) {

@@ -89,14 +89,14 @@ impl Shown for pb::Payment {
         taken(&told.record).map(|()| payment(&told.record))
     }
 
-    fn checked(record: &Record, commission: Option<Money>) -> Self {
-        Self {
+    fn checked(record: &Record, commission: Option<Money>) -> Option<Self> {
+        Some(Self {
             state: pb::PaymentState::Unspecified.into(),
             attempt_count: 0,
             create_time: None,
             commission,
             ..payment(record)
-        }
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::error::Sent;
-use crate::pb::r#type::v1::OffsetTime;
+use crate::pb::r#type::v1::{Money, OffsetTime};
 use pb::{TransactionStatus as Status, TransactionType as Type};
 
 const SENT: i64 = 1_700_000_000_000;
