@@ -23,7 +23,7 @@ pub mod value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-pub use address::{BaseUrl, NatsUrl, is_loopback};
+pub use address::{BaseUrl, MonitorUrls, NatsUrl, is_loopback};
 pub use calls::{Admission, Breaker, Cache, Cooldown, Deadline, Limit, Payments, Retry, Upstream};
 pub use listeners::{About, Admin, Balances, Confirm, Events, Grpc, Notifications, Sandbox};
 pub use markdown::keys_markdown;

@@ -146,6 +146,40 @@ impl Value for NatsUrl {
     }
 }
 
+/// Where brokers tell about themselves, comma separated. They ask nobody for a password there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MonitorUrls(Vec<BaseUrl>);
+
+impl MonitorUrls {
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &BaseUrl> {
+        self.0.iter()
+    }
+}
+
+impl Value for MonitorUrls {
+    fn expected() -> Cow<'static, str> {
+        "one or more http addresses, comma separated".into()
+    }
+
+    fn read(raw: &Raw) -> Option<Self> {
+        let urls: Option<Vec<_>> =
+            raw.text()?.split(',').map(|one| BaseUrl::parse(one.trim())).collect();
+        let urls = urls?;
+        urls.iter().all(|url| url.as_str().starts_with("http://")).then_some(Self(urls))
+    }
+
+    fn write(&self) -> Option<Raw> {
+        let shown: Vec<_> = self.0.iter().map(BaseUrl::as_str).collect();
+        Some(Raw::Text(shown.join(",")))
+    }
+
+    // What is refused here may be refused because of a password in it.
+    fn found(raw: &Raw) -> String {
+        hide_user(raw)
+    }
+}
+
 fn hide_user(raw: &Raw) -> String {
     let Some(text) = raw.text() else {
         return String::found(raw);

@@ -132,6 +132,9 @@ impl Findings<'_> {
         if shared && c.state.nats_url.is_none() {
             self.mistake("state.nats_url", &["state.engine"], "is missing; engine nats needs it");
         }
+        if shared {
+            self.nats();
+        }
         if !shared && c.state.nats_url.is_some() {
             self.warn("state.nats_url", "is not used: state.engine is not nats");
         }
@@ -160,6 +163,49 @@ impl Findings<'_> {
                 "security.fingerprint_pepper_file",
                 "without it the fingerprints of a token differ between replicas",
             );
+        }
+    }
+
+    fn nats(&mut self) {
+        let state = &self.config.state;
+        let key = state.key_file.is_none();
+        let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        let prefix = &state.nats_prefix;
+        let prefix = prefix.is_empty() || prefix.len() > 32 || !prefix.chars().all(named);
+        let proof = state.nats_monitor_urls.is_none() && state.nats_placement_tag.is_none();
+        let pairs = [
+            ("state.nats_user", state.nats_user.is_some(), "nats_password_file"),
+            ("state.nats_password_file", state.nats_password_file.is_some(), "nats_user"),
+            ("state.nats_cert_file", state.nats_cert_file.is_some(), "nats_key_file"),
+            ("state.nats_key_file", state.nats_key_file.is_some(), "nats_cert_file"),
+        ];
+        if key {
+            self.mistake(
+                "state.key_file",
+                &["state.engine"],
+                "is missing; with engine nats all replicas need the same key, in a file",
+            );
+        }
+        if prefix {
+            self.mistake(
+                "state.nats_prefix",
+                &[],
+                "expected 1 to 32 letters, digits, - and _: streams and subjects begin with it",
+            );
+        }
+        if proof {
+            self.mistake(
+                "state.nats_monitor_urls",
+                &["state.engine"],
+                "is missing, and so is nats_placement_tag: nothing shows that the brokers sync \
+                 each write before they acknowledge it (sync_interval: always)",
+            );
+        }
+        for (index, (name, is_there, other)) in pairs.into_iter().enumerate() {
+            let partner = pairs.get(index ^ 1).is_some_and(|(_, there, _)| *there);
+            if is_there && !partner {
+                self.mistake(name, &[], format!("needs {other} beside it"));
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::address::NatsUrl;
+use super::address::{MonitorUrls, NatsUrl};
 use super::choices::{choice_value, choices};
 use super::section::section;
 use super::units::Percent;
@@ -107,6 +107,36 @@ section! {
         key_file: Option<PathBuf> = None;
         /// Addresses of the NATS cluster.
         nats_url: Option<NatsUrl> = None;
+        /// What streams and subjects of this installation begin with: letters, digits, `-` and `_`.
+        nats_prefix: String = "qiwi".to_owned();
+        /// Copies of each stream, on as many brokers. Fewer than three are refused.
+        nats_replicas: usize = 3, 1..=5;
+        /// File with credentials as `nsc` writes them (JWT and seed).
+        nats_credentials_file: Option<PathBuf> = None;
+        /// User of the broker, whose password is in `nats_password_file`.
+        nats_user: Option<String> = None;
+        /// File with that user's password.
+        nats_password_file: Option<PathBuf> = None;
+        /// PEM file of the authorities that sign the brokers' certificates.
+        nats_ca_file: Option<PathBuf> = None;
+        /// PEM file with the certificate the gateway shows to the brokers.
+        nats_cert_file: Option<PathBuf> = None;
+        /// PEM file with its private key.
+        nats_key_file: Option<PathBuf> = None;
+        /// Monitoring addresses of all brokers, comma separated, such as
+        /// `http://nats-0.nats:8222,http://nats-1.nats:8222`. There they say whether they sync each
+        /// write before they acknowledge it (`sync_interval: always`).
+        nats_monitor_urls: Option<MonitorUrls> = None;
+        /// Placement tag that only brokers have which sync each write: the operator's promise in
+        /// place of `nats_monitor_urls`.
+        nats_placement_tag: Option<String> = None;
+        /// Longest wait for one answer of the brokers; an event has to be stored within
+        /// `notifications.store_timeout`.
+        nats_timeout: Duration = Duration::from_millis(400), Duration::from_millis(20)..=Duration::from_secs(10);
+        /// Longest time in which a write of the ledger is tried again before it counts as failed.
+        nats_patience: Duration = Duration::from_secs(3), Duration::from_millis(100)..=Duration::from_secs(60);
+        /// Pause between trial writes, which show whether the brokers still store anything.
+        nats_canary: Duration = Duration::from_secs(5), Duration::from_millis(50)..=HOUR;
     }
 }
 

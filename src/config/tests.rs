@@ -273,7 +273,17 @@ fn rules_between_keys_name_both() {
             "deadline.read_default (configuration line 2): found 2m, expected at most 1m, which is deadline.read_max",
         ],
     );
-    check_toml("[state]\nengine = \"nats\"\n", &["state.nats_url (default): is missing"]);
+    check_toml(
+        "[state]\nengine = \"nats\"\nnats_prefix = \"a.b\"\nnats_user = \"me\"\nnats_key_file = \"k\"\n",
+        &[
+            "state.nats_url (default): is missing",
+            "state.key_file (default): is missing; with engine nats",
+            "state.nats_prefix (configuration line 3): expected 1 to 32 letters",
+            "state.nats_monitor_urls (default): is missing, and so is nats_placement_tag",
+            "state.nats_user (configuration line 4): needs nats_password_file beside it",
+            "state.nats_key_file (configuration line 5): needs nats_cert_file beside it",
+        ],
+    );
     check_toml(
         "[callers.a]\nsan = [\"shop.example\"]\ncredentials = [\"mian\"]\n\
          [callers.b]\nsan = [\"Shop.example\"]\ncredentials = [\"*\"]\n\
@@ -388,12 +398,13 @@ fn a_merchants_notifications_have_an_address_qiwi_pay_takes() {
 #[test]
 fn the_dump_reads_back_as_the_same_configuration_and_shows_no_private_value() {
     let toml = "[drain]\ngrace = \"45s\"\n[state]\nengine = \"nats\"\nnats_url = \"nats://me:hush@a:1\"\n\
+                key_file = \"k\"\nnats_monitor_urls = \"http://a:8222\"\n\
                 [credentials.a]\nkind = \"wallet\"\nwallet = \"79000000001\"\ntoken_file = \"t\"\n";
     let config = Config::from_toml(toml).unwrap();
     let dump = config.dump_redacted();
     assert!(!dump.contains("hush") && !dump.contains("7900000000"), "{dump}");
     assert!(dump.contains("grace = \"45s\" # configuration line 2\n"), "{dump}");
-    assert!(dump.contains("wallet = \"***0001\" # configuration line 8\n"), "{dump}");
+    assert!(dump.contains("wallet = \"***0001\" # configuration line 10\n"), "{dump}");
     assert!(dump.contains("nats_url = \"nats://***@a:1\""), "{dump}");
     assert!(dump.contains("# ca_file is not set\n"), "{dump}");
     assert!(!format!("{config:?}").contains("hush"));

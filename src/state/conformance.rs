@@ -1,5 +1,5 @@
 //! What every engine must do, as tests over any of them.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
 
 use std::sync::Arc;
 
@@ -17,9 +17,14 @@ pub type Store = Arc<dyn LedgerStore>;
 pub const OWNER: &str = "79991112233";
 
 /// The tests, for the place an expression makes; `open` opens it, again and again.
+///
+/// With `in_one` they are one test for the function an expression makes, which begins a ledger each
+/// time: for engines that take long to start.
 macro_rules! conformance {
-    ($place:expr) => {
-        conformance!($place;
+    ($place:expr) => { conformance!(@list each $place); };
+    (in_one; $begin:expr) => { conformance!(@list all $begin); };
+    (@list $how:ident $place:expr) => {
+        conformance!(@$how $place;
             a_free_key_is_taken_once
             of_a_hundred_inserts_one_wins
             of_a_thousand_replacements_of_a_version_one_wins
@@ -34,12 +39,16 @@ macro_rules! conformance {
             readers_see_whole_changes
         );
     };
-    ($place:expr; $($case:ident)*) => {$(
+    (@each $place:expr; $($case:ident)*) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $case() {
             let place = $place;
             $crate::state::conformance::$case(place.open()).await;
         }
+    )*};
+    (@all $begin:expr; $($case:ident)*) => {$(
+        println!(stringify!($case));
+        $crate::state::conformance::$case($begin.await).await;
     )*};
 }
 pub(super) use conformance;

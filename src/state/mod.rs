@@ -11,6 +11,7 @@ mod disk;
 mod embedded;
 mod events;
 mod memory;
+mod nats;
 pub mod open;
 mod refusing;
 mod rules;
@@ -19,6 +20,7 @@ pub use disk::Settings;
 pub use embedded::EmbeddedLedger;
 pub use events::{EmbeddedLog, MemoryLog, RefusingLog};
 pub use memory::MemoryLedger;
+pub use nats::{NatsLedger, NatsLog};
 pub use refusing::Refusing;
 
 #[cfg(test)]

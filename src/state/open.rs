@@ -4,13 +4,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::disk::sync_folder;
+use super::nats;
 use super::{
     EmbeddedLedger, EmbeddedLog, MemoryLedger, MemoryLog, Refusing, RefusingLog, Settings,
 };
 use crate::config::{Engine, State};
+use crate::events::hub::now_ms;
 use crate::events::{EventLog, LogError, Retention};
 use crate::ledger::seal::KEY_LEN;
 use crate::ledger::{Insert, LedgerKey, LedgerStore, StoreError};
@@ -35,6 +36,9 @@ pub struct Opened {
 /// When the system has no randomness.
 pub async fn open(state: &State, retention: Retention) -> Result<Opened, ring::error::Unspecified> {
     let random = LedgerKey::random()?;
+    if state.engine == Engine::Nats {
+        return Ok(open_nats(state, retention, random).await);
+    }
     let ledger = open_ledger(state, random).await;
     if let Err(error) = &ledger {
         tracing::error!(error = %error, "payments are refused until this is mended");
@@ -69,12 +73,32 @@ async fn open_log(state: &State, retention: Retention) -> Result<Arc<dyn EventLo
             let ended = |_| LogError::Unavailable("opening the log ended early".to_owned());
             Ok(Arc::new(opened.map_err(ended)??))
         }
-        Engine::Nats => Err(LogError::Unavailable(NO_NATS.to_owned())),
+        Engine::Nats => Err(LogError::Unavailable("it is opened with the ledger".to_owned())),
     }
 }
 
-/// What an operator is told who asks for what is not there.
-const NO_NATS: &str = "state.engine nats is not part of this version";
+/// Opens what replicas share. It looks after itself: brokers that are not there yet are waited for,
+/// and whether the key is the ledger's is found out with them.
+async fn open_nats(state: &State, retention: Retention, random: [u8; KEY_LEN]) -> Opened {
+    let secret = key(state, random, false).await;
+    let opened = match &secret {
+        Ok(secret) => {
+            let check = LedgerKey::new(secret).check(now_ms());
+            let opened = nats::open(state, retention, check).await;
+            opened.map_err(|error| StoreError::Unavailable(error.to_string()))
+        }
+        Err(error) => Err(error.clone()),
+    };
+    let key = LedgerKey::new(&secret.unwrap_or(random));
+    match opened {
+        Ok(opened) => Opened { store: Arc::new(opened.ledger), key, log: Arc::new(opened.log) },
+        Err(error) => {
+            tracing::error!(error = %error, "payments and notifications are refused");
+            let log = RefusingLog::new(LogError::Unavailable(error.to_string()));
+            Opened { store: Arc::new(Refusing::new(error)), key, log: Arc::new(log) }
+        }
+    }
+}
 
 type Ledger = (Arc<dyn LedgerStore>, [u8; KEY_LEN]);
 
@@ -87,14 +111,15 @@ async fn open_ledger(state: &State, random: [u8; KEY_LEN]) -> Result<Ledger, Sto
             let ended = |_| StoreError::Unavailable("opening the ledger ended early".to_owned());
             Arc::new(opened.map_err(ended)??)
         }
-        Engine::Nats => return Err(StoreError::Unavailable(NO_NATS.to_owned())),
+        Engine::Nats => {
+            return Err(StoreError::Unavailable("it is opened with the log".to_owned()));
+        }
     };
     let check = LedgerKey::new(&random).check(0).key;
     let is_new = store.get(&check).await?.is_none();
     let secret = key(state, random, is_new).await?;
     let key = LedgerKey::new(&secret);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let entry = key.check(i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
+    let entry = key.check(now_ms());
     match store.insert(entry.clone()).await? {
         Insert::Exists(there) if there.body_mac != entry.body_mac => Err(StoreError::Damaged(
             "it was written with another key than the one it is opened with now; bring the old key \

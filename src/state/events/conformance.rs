@@ -1,5 +1,5 @@
 //! What every engine of the event log must do, as tests over any of them.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod cells;
 
@@ -21,8 +21,8 @@ pub type Log = Arc<dyn EventLog>;
 
 /// Where an engine keeps a log: each has its own way to be opened.
 pub trait Place {
-    /// Opens the log.
-    fn open(&self, retention: Retention) -> Log;
+    /// A log that nothing was written to yet.
+    async fn begin(&self, retention: Retention) -> Log;
 
     /// Makes retention and expiry happen as they do at a moment. An engine that lets go by itself
     /// has its own way.
@@ -31,10 +31,13 @@ pub trait Place {
     }
 }
 
-/// The tests, for the place an expression makes.
+/// The tests, for the place an expression makes. With `in_one` they are one test for one place: for
+/// engines that take long to start.
 macro_rules! conformance {
-    ($place:expr) => {
-        conformance!($place;
+    ($place:expr) => { conformance!(@list each $place); };
+    (in_one; $place:expr) => { conformance!(@list all $place); };
+    (@list $how:ident $place:expr) => {
+        conformance!(@$how $place;
             a_new_log_is_empty
             sequences_leave_none_out
             of_a_thousand_of_one_transition_one_is_logged
@@ -57,14 +60,18 @@ macro_rules! conformance {
             what_groups_need_is_kept
         );
     };
-    ($place:expr; $($case:ident)*) => {$(
+    (@each $place:expr; $($case:ident)*) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $case() {
             $crate::state::events::conformance::$case(&$place).await;
         }
     )*};
+    (@all $place:expr; $($case:ident)*) => {$(
+        println!(stringify!($case));
+        $crate::state::events::conformance::$case($place).await;
+    )*};
 }
-pub(super) use conformance;
+pub(crate) use conformance;
 
 /// Everything goes as soon as somebody tidies.
 const NOTHING_KEPT: Retention = Retention { age_ms: -1, bytes: u64::MAX, keep_ms: -1 };
@@ -122,7 +129,7 @@ pub async fn all(log: &Log) -> Vec<Stored> {
 }
 
 pub async fn a_new_log_is_empty(place: &impl Place) {
-    let log = place.open(Retention::DEFAULT);
+    let log = place.begin(Retention::DEFAULT).await;
     assert_eq!(log.health(), Ok(()));
     let info = log.info().await.unwrap();
     assert_eq!((info.first, info.last, info.bytes), (1, 0, 0));
@@ -134,7 +141,7 @@ pub async fn a_new_log_is_empty(place: &impl Place) {
 }
 
 pub async fn sequences_leave_none_out(place: &impl Place) {
-    let log = place.open(Retention::DEFAULT);
+    let log = place.begin(Retention::DEFAULT).await;
     let tasks = (1..=200).map(|number| {
         let log = log.clone();
         tokio::spawn(async move { (number, add(&log, delivered(number)).await) })
@@ -154,7 +161,7 @@ pub async fn sequences_leave_none_out(place: &impl Place) {
 }
 
 pub async fn of_a_thousand_of_one_transition_one_is_logged(place: &impl Place) {
-    let log = place.open(Retention::DEFAULT);
+    let log = place.begin(Retention::DEFAULT).await;
     add(&log, delivered(5000)).await;
     let tasks = (0..1000).map(|n| {
         let log = log.clone();
@@ -170,7 +177,7 @@ pub async fn of_a_thousand_of_one_transition_one_is_logged(place: &impl Place) {
 }
 
 pub async fn a_delivery_is_known_again(place: &impl Place) {
-    let log = place.open(Retention::DEFAULT);
+    let log = place.begin(Retention::DEFAULT).await;
     let of = |message, body: &str, status: &str| {
         log.append(Append { delivery: delivery(message, body), ..Append::new(event(1, status)) })
     };
@@ -190,7 +197,7 @@ pub async fn a_delivery_is_known_again(place: &impl Place) {
 }
 
 pub async fn many_deliveries_of_one_event_are_merged(place: &impl Place) {
-    let log = place.open(Retention::DEFAULT);
+    let log = place.begin(Retention::DEFAULT).await;
     add(&log, delivered(0)).await;
     for message in (1..3 * DELIVERIES_MAX as u64).chain(1..3 * DELIVERIES_MAX as u64) {
         let append = Append { delivery: delivery(message, "body"), ..delivered(0) };
@@ -201,7 +208,7 @@ pub async fn many_deliveries_of_one_event_are_merged(place: &impl Place) {
 }
 
 pub async fn what_comes_after_its_successor_is_late(place: &impl Place) {
-    let log = place.open(Retention::DEFAULT);
+    let log = place.begin(Retention::DEFAULT).await;
     let before = |number| vec![event(number, "SUCCESS").id, event(number, "ERROR").id];
     let waiting =
         |number| Append { before: before(number), ..Append::new(event(number, "WAITING")) };
@@ -222,7 +229,7 @@ fn balance(amount: &str, before: Option<&Event>, follows: u64) -> Append {
 }
 
 pub async fn a_chain_goes_on_from_its_last_event(place: &impl Place) {
-    let log = place.open(NOTHING_KEPT);
+    let log = place.begin(NOTHING_KEPT).await;
     let chain = Chain::balance(&OWNER, "qw_wallet_rub");
     assert_eq!(log.last_of(chain).await, Ok(None));
     add(&log, balance("1.00", None, 0)).await;
@@ -244,7 +251,7 @@ pub async fn a_chain_goes_on_from_its_last_event(place: &impl Place) {
 }
 
 pub async fn of_twenty_that_follow_one_event_one_does(place: &impl Place) {
-    let log = place.open(Retention::DEFAULT);
+    let log = place.begin(Retention::DEFAULT).await;
     let tasks = (0..20).map(|amount| {
         let log = log.clone();
         let append = balance(&amount.to_string(), None, 0);
@@ -257,7 +264,7 @@ pub async fn of_twenty_that_follow_one_event_one_does(place: &impl Place) {
 }
 
 pub async fn a_read_has_its_limits(place: &impl Place) {
-    let log = place.open(Retention::DEFAULT);
+    let log = place.begin(Retention::DEFAULT).await;
     add_some(&log, 1..=10).await;
     let seqs = async |after, events, bytes| {
         let read = log.read(after, Limit { events, bytes }).await.unwrap();
@@ -276,7 +283,7 @@ pub async fn a_read_has_its_limits(place: &impl Place) {
 }
 
 pub async fn what_retention_took_is_told(place: &impl Place) {
-    let log = place.open(NOTHING_KEPT);
+    let log = place.begin(NOTHING_KEPT).await;
     // More than go at once.
     let count = rules::TIDIED_AT_ONCE as u64 + 100;
     join_all((1..=count).map(|number| add(&log, delivered(number)))).await;
@@ -295,7 +302,7 @@ pub async fn what_retention_took_is_told(place: &impl Place) {
 }
 
 pub async fn a_full_log_keeps_the_young_and_takes_nothing(place: &impl Place) {
-    let log = place.open(Retention { bytes: 3_000, ..Retention::DEFAULT });
+    let log = place.begin(Retention { bytes: 3_000, ..Retention::DEFAULT }).await;
     let mut taken = 0;
     let refused = loop {
         match log.append(delivered(taken + 1)).await {
@@ -317,7 +324,7 @@ pub async fn a_full_log_keeps_the_young_and_takes_nothing(place: &impl Place) {
 
 /// For engines that can tell the old from the young when they need room.
 pub async fn room_is_made_of_the_old(place: &impl Place) {
-    let log = place.open(Retention { bytes: 3_000, keep_ms: -1, ..Retention::DEFAULT });
+    let log = place.begin(Retention { bytes: 3_000, keep_ms: -1, ..Retention::DEFAULT }).await;
     add_some(&log, 1..=50).await;
     let info = log.info().await.unwrap();
     assert_eq!(info.last, 50);
@@ -327,7 +334,7 @@ pub async fn room_is_made_of_the_old(place: &impl Place) {
 }
 
 pub async fn a_moment_is_found(place: &impl Place) {
-    let log = place.open(Retention::DEFAULT);
+    let log = place.begin(Retention::DEFAULT).await;
     add_some(&log, 1..=5).await;
     let middle = all(&log).await.last().unwrap().logged_ms + 1;
     while rules::clock(0) < middle {
@@ -340,7 +347,7 @@ pub async fn a_moment_is_found(place: &impl Place) {
 }
 
 pub async fn the_tail_is_told(place: &impl Place) {
-    let log = place.open(Retention::DEFAULT);
+    let log = place.begin(Retention::DEFAULT).await;
     let mut tail = log.tail();
     for number in 1..=3 {
         let seq = add(&log, delivered(number)).await;
@@ -354,7 +361,7 @@ pub async fn the_tail_is_told(place: &impl Place) {
 }
 
 pub async fn what_is_too_large_is_refused(place: &impl Place) {
-    let log = place.open(Retention::DEFAULT);
+    let log = place.begin(Retention::DEFAULT).await;
     let mut large = delivered(1);
     large.event.payload = Bytes::from(vec![1; PAYLOAD_MAX + 1]);
     assert!(matches!(log.append(large.clone()).await, Err(LogError::TooLarge { .. })));
@@ -368,7 +375,7 @@ pub async fn what_is_too_large_is_refused(place: &impl Place) {
 }
 
 pub async fn a_cursor_leads_on_or_says_why_not(place: &impl Place) {
-    let log = place.open(NOTHING_KEPT);
+    let log = place.begin(NOTHING_KEPT).await;
     let epoch = log.info().await.unwrap().epoch;
     let start = Position::start(epoch);
     assert_eq!(resume(&*log, &start).await, Ok(0));
@@ -406,7 +413,7 @@ mod memory {
     struct Memory;
 
     impl Place for Memory {
-        fn open(&self, retention: Retention) -> Log {
+        async fn begin(&self, retention: Retention) -> Log {
             std::sync::Arc::new(MemoryLog::new(retention))
         }
     }

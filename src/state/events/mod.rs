@@ -10,4 +10,4 @@ pub use memory::MemoryLog;
 pub use refusing::RefusingLog;
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;

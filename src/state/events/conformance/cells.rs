@@ -19,7 +19,7 @@ fn value(text: &'static str) -> Option<Value> {
 }
 
 pub async fn a_cell_changes_by_compare_and_set(place: &impl Place) {
-    let log = place.open(Retention::DEFAULT);
+    let log = place.begin(Retention::DEFAULT).await;
     assert_eq!(log.cell(&key("a")).await, Ok(None));
     assert_eq!(log.put(key("a"), 1, value("x")).await, Ok(Put::Changed(None)));
     let Ok(Put::Done(first)) = log.put(key("a"), 0, value("x")).await else { panic!("refused") };
@@ -44,7 +44,7 @@ pub async fn a_cell_changes_by_compare_and_set(place: &impl Place) {
 }
 
 pub async fn no_change_of_a_cell_is_lost(place: &impl Place) {
-    let log = place.open(Retention::DEFAULT);
+    let log = place.begin(Retention::DEFAULT).await;
     let tasks = (0..40).map(|_| {
         let log = log.clone();
         tokio::spawn(async move {
@@ -70,7 +70,7 @@ pub async fn no_change_of_a_cell_is_lost(place: &impl Place) {
 }
 
 pub async fn cells_are_listed_by_kind_and_prefix(place: &impl Place) {
-    let log = place.open(Retention::DEFAULT);
+    let log = place.begin(Retention::DEFAULT).await;
     for name in ["b/2", "b/10", "a", "b", "b/1", "c"] {
         log.put(key(name), 0, value("x")).await.unwrap();
     }
@@ -92,7 +92,7 @@ pub async fn cells_are_listed_by_kind_and_prefix(place: &impl Place) {
 }
 
 pub async fn cells_go_when_their_time_is_over(place: &impl Place) {
-    let log = place.open(Retention::DEFAULT);
+    let log = place.begin(Retention::DEFAULT).await;
     let now_ms = rules::clock(0);
     let until = |expires_ms| Some(Value { expires_ms, ..Value::new("x") });
     log.put(key("soon"), 0, until(Some(now_ms + 1_000))).await.unwrap();
@@ -116,7 +116,7 @@ pub async fn cells_go_when_their_time_is_over(place: &impl Place) {
 }
 
 pub async fn what_groups_need_is_kept(place: &impl Place) {
-    let log = place.open(Retention::DEFAULT);
+    let log = place.begin(Retention::DEFAULT).await;
     add_some(&log, 1..=3).await;
     let stored = all(&log).await;
 

@@ -13,9 +13,20 @@ use crate::state::events::conformance::{
     self, Log, Place, add, add_some, all, conformance, delivered,
 };
 
-impl Place for Folder {
+/// What opens a log, again and again.
+pub trait Opens {
+    fn open(&self, retention: Retention) -> Log;
+}
+
+impl Opens for Folder {
     fn open(&self, retention: Retention) -> Log {
         Arc::new(EmbeddedLog::open(&self.settings(), retention).unwrap())
+    }
+}
+
+impl Place for Folder {
+    async fn begin(&self, retention: Retention) -> Log {
+        self.open(retention)
     }
 }
 

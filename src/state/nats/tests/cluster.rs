@@ -1,0 +1,194 @@
+//! Real brokers on loopback, each a process of its own.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// How brokers are set up.
+#[derive(Debug, Clone, Copy)]
+pub struct Setup {
+    /// How many.
+    pub brokers: usize,
+    /// Whether each write is synced before it is acknowledged.
+    pub sync_always: bool,
+    /// Room on disk of each, in bytes.
+    pub room: u64,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { brokers: 3, sync_always: true, room: 64 << 30 }
+    }
+}
+
+/// Brokers that know each other.
+pub struct Cluster {
+    folder: PathBuf,
+    setup: Setup,
+    ports: Vec<Ports>,
+    running: Vec<Option<Child>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    client: u16,
+    monitor: u16,
+    route: u16,
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// The broker's program, which the test command installs.
+fn program() -> PathBuf {
+    if let Some(path) = std::env::var_os("NATS_SERVER") {
+        return path.into();
+    }
+    let installed =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/python/bin/nats-server");
+    assert!(installed.exists(), "no nats-server: run tests/tools/bootstrap, or set NATS_SERVER");
+    installed
+}
+
+impl Cluster {
+    /// Starts brokers. They need a few seconds to agree on a leader.
+    pub fn start(setup: Setup) -> Self {
+        static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let name = format!("qiwi-nats-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        let ports: Vec<_> = (0..setup.brokers)
+            .map(|_| Ports { client: free_port(), monitor: free_port(), route: free_port() })
+            .collect();
+        let mut cluster = Self { folder, setup, ports, running: Vec::new() };
+        for at in 0..setup.brokers {
+            cluster.running.push(None);
+            cluster.begin(at);
+        }
+        cluster
+    }
+
+    fn folder_of(&self, at: usize) -> PathBuf {
+        self.folder.join(format!("n{at}"))
+    }
+
+    /// Starts one that does not run.
+    pub fn begin(&mut self, at: usize) {
+        let folder = self.folder_of(at);
+        fs::create_dir_all(&folder).unwrap();
+        let Ports { client, monitor, route } = self.ports[at];
+        let sync = if self.setup.sync_always { "always" } else { "2m" };
+        let routes: Vec<_> =
+            self.ports.iter().map(|of| format!("nats://127.0.0.1:{}", of.route)).collect();
+        let cluster = match self.setup.brokers {
+            1 => String::new(),
+            _ => format!(
+                "cluster {{ name: test, listen: \"127.0.0.1:{route}\", routes: [{}] }}",
+                routes.join(", ")
+            ),
+        };
+        let config = format!(
+            "server_name: n{at}\nlisten: \"127.0.0.1:{client}\"\nhttp: \"127.0.0.1:{monitor}\"\n\
+             jetstream {{ store_dir: \"{}\", sync_interval: {sync}, max_file_store: {}, \
+             max_memory_store: 67108864 }}\n{cluster}\n",
+            folder.display(),
+            self.setup.room,
+        );
+        let file = self.folder.join(format!("n{at}.conf"));
+        fs::write(&file, config).unwrap();
+        let output = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.join(format!("n{at}.log")))
+            .unwrap();
+        let child = Command::new(program())
+            .arg("-c")
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .unwrap();
+        self.running[at] = Some(child);
+    }
+
+    /// Where clients connect, comma separated.
+    pub fn urls(&self) -> String {
+        let urls: Vec<_> =
+            self.ports.iter().map(|of| format!("nats://127.0.0.1:{}", of.client)).collect();
+        urls.join(",")
+    }
+
+    /// Where the brokers tell about themselves, comma separated.
+    pub fn monitors(&self) -> String {
+        let urls: Vec<_> =
+            self.ports.iter().map(|of| format!("http://127.0.0.1:{}", of.monitor)).collect();
+        urls.join(",")
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ports.len()
+    }
+
+    /// The port clients of one connect to.
+    pub fn client_port(&self, at: usize) -> u16 {
+        self.ports[at].client
+    }
+
+    /// Where one keeps its files.
+    pub fn files(&self, at: usize) -> PathBuf {
+        self.folder_of(at)
+    }
+
+    /// Changes how brokers are set up that are started from now on.
+    pub fn set_up(&mut self, setup: Setup) {
+        self.setup = Setup { brokers: self.setup.brokers, ..setup };
+    }
+
+    /// Ends one at once.
+    pub fn kill(&mut self, at: usize) {
+        if let Some(mut child) = self.running[at].take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    fn signal(&self, at: usize, signal: &str) {
+        if let Some(child) = &self.running[at] {
+            let sent = Command::new("kill").args([signal, &child.id().to_string()]).status();
+            assert!(sent.unwrap().success());
+        }
+    }
+
+    /// Lets one stand still.
+    pub fn pause(&self, at: usize) {
+        self.signal(at, "-STOP");
+    }
+
+    /// Lets it go on.
+    pub fn go_on(&self, at: usize) {
+        self.signal(at, "-CONT");
+    }
+
+    /// The number of a broker by its name.
+    pub fn number(name: &str) -> usize {
+        name.strip_prefix('n').unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for at in 0..self.running.len() {
+            self.kill(at);
+        }
+        if std::thread::panicking() {
+            println!("the brokers' files are in {}", self.folder.display());
+        } else {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
