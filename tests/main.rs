@@ -125,3 +125,6 @@ mod money;
 
 /// Notifications in, events out.
 mod events;
+
+/// Several gateways over brokers: real processes, killed and replaced.
+mod replicas;

@@ -13,7 +13,7 @@ mod fresh;
 /// Invoices, whose payments carry no id of ours.
 mod invoice;
 /// Whether what a caller is told is true.
-mod judge;
+pub mod judge;
 /// A ledger that cannot be used.
 mod ledger;
 /// One payment from the first call to its end.

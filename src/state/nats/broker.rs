@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use async_nats::client::RequestErrorKind;
+use async_nats::jetstream;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::response::Response;
 use async_nats::jetstream::stream::{self, Config};
-use async_nats::jetstream;
 use async_nats::{Client, HeaderMap, Request};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -137,20 +137,21 @@ impl Broker {
         stream: &str,
     ) -> Result<T, Failure> {
         let request = request.timeout(Some(self.timeout));
-        let answer = self.client.send_request(subject, request).await.map_err(|error| {
-            match error.kind() {
-                RequestErrorKind::NoResponders => {
-                    Failure::Unavailable("no broker serves the stream now".to_owned())
+        let answer =
+            self.client.send_request(subject, request).await.map_err(|error| {
+                match error.kind() {
+                    RequestErrorKind::NoResponders => {
+                        Failure::Unavailable("no broker serves the stream now".to_owned())
+                    }
+                    RequestErrorKind::TimedOut => {
+                        Failure::Unavailable("the brokers did not answer in time".to_owned())
+                    }
+                    RequestErrorKind::MaxPayloadExceeded | RequestErrorKind::InvalidSubject => {
+                        Failure::Refused(error.to_string())
+                    }
+                    RequestErrorKind::Other => Failure::Unavailable(error.to_string()),
                 }
-                RequestErrorKind::TimedOut => {
-                    Failure::Unavailable("the brokers did not answer in time".to_owned())
-                }
-                RequestErrorKind::MaxPayloadExceeded | RequestErrorKind::InvalidSubject => {
-                    Failure::Refused(error.to_string())
-                }
-                RequestErrorKind::Other => Failure::Unavailable(error.to_string()),
-            }
-        })?;
+            })?;
         match serde_json::from_slice::<Response<T>>(&answer.payload) {
             Ok(Response::Ok(answer)) => Ok(answer),
             Ok(Response::Err { error }) => Err(refusal(&error, stream)),
@@ -191,10 +192,8 @@ impl Broker {
             Err(error) => return Err(error),
         };
         let unreadable = |error: async_nats::Error| Failure::Unavailable(error.to_string());
-        let message =
-            jetstream::message::StreamMessage::try_from(message).map_err(|error| {
-                unreadable(error)
-            })?;
+        let message = jetstream::message::StreamMessage::try_from(message)
+            .map_err(|error| unreadable(error))?;
         let time_ms = i64::try_from(message.time.unix_timestamp_nanos() / 1_000_000);
         Ok(Some(Message {
             seq: message.sequence,
@@ -365,4 +364,3 @@ pub fn header(name: &'static str, value: &str) -> HeaderMap {
     headers.insert(name, value);
     headers
 }
-

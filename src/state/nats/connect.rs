@@ -31,10 +31,8 @@ fn options(state: &config::State) -> Result<ConnectOptions, Unconnected> {
     let mut options = ConnectOptions::new();
     if let Some(path) = &state.nats_credentials_file {
         let key = "state.nats_credentials_file";
-        let problem = |_| Unconnected {
-            key,
-            problem: format!("{} holds no credentials", path.display()),
-        };
+        let problem =
+            |_| Unconnected { key, problem: format!("{} holds no credentials", path.display()) };
         options = options.credentials(&read(key, path)?).map_err(problem)?;
     }
     if let (Some(user), Some(path)) = (&state.nats_user, &state.nats_password_file) {

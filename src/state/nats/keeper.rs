@@ -202,10 +202,8 @@ impl Keeper {
         let found = self.find(shared).await.map_err(none)?;
         self.preflight(shared, &found).await.map_err(none)?;
         self.key(shared).await.map_err(|wrong| (wrong, Some(found.epoch)))?;
-        let epoch = self
-            .compare(shared, &found)
-            .await
-            .map_err(|wrong| (wrong, Some(found.epoch)))?;
+        let epoch =
+            self.compare(shared, &found).await.map_err(|wrong| (wrong, Some(found.epoch)))?;
         self.canary(shared).await.map_err(|wrong| (wrong, Some(epoch)))?;
         Ok(epoch)
     }
@@ -267,10 +265,8 @@ impl Keeper {
             // The placement tag is the operator's word.
             return Ok(());
         }
-        let keepers: BTreeSet<String> = [&found.ledger, &found.events]
-            .into_iter()
-            .flat_map(preflight::keepers)
-            .collect();
+        let keepers: BTreeSet<String> =
+            [&found.ledger, &found.events].into_iter().flat_map(preflight::keepers).collect();
         let is_old = self.settings_at.is_none_or(|at| at.elapsed() >= SETTINGS_EVERY);
         if is_old || !keepers.is_subset(&self.shown.good) || !self.shown.bad.is_empty() {
             let mut shown = preflight::look(monitors).await;

@@ -59,10 +59,8 @@ pub(super) fn failed(error: Failure) -> LogError {
 
 impl NatsLog {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        let delivered = moka::sync::Cache::builder()
-            .max_capacity(COUNTED)
-            .time_to_live(COUNTED_FOR)
-            .build();
+        let delivered =
+            moka::sync::Cache::builder().max_capacity(COUNTED).time_to_live(COUNTED_FOR).build();
         Self { shared, cells: Index::default(), delivered, heard: Mutex::default() }
     }
 
@@ -112,12 +110,7 @@ impl NatsLog {
     }
 
     /// Remembers what brought an event.
-    async fn remember(
-        &self,
-        delivery: &Delivery,
-        row: u64,
-        event: &Event,
-    ) -> Result<(), LogError> {
+    async fn remember(&self, delivery: &Delivery, row: u64, event: &Event) -> Result<(), LogError> {
         let counted = self.delivered.get_with(event.id, Arc::default);
         if counted.fetch_add(1, Ordering::Relaxed) >= DELIVERIES_MAX as u32 {
             return Ok(());
@@ -167,7 +160,9 @@ impl NatsLog {
                 self.shared.broker.publish(&subject, Some(expect), headers, payload.clone()).await;
             let problem = match written {
                 Ok(seq) => return Ok(Outcome::Appended { seq }),
-                Err(problem @ (Failure::Wrong | Failure::Full | Failure::Unavailable(_))) => problem,
+                Err(problem @ (Failure::Wrong | Failure::Full | Failure::Unavailable(_))) => {
+                    problem
+                }
                 Err(problem) => return Err(self.failed(problem)),
             };
             // It may be there: by whom?
@@ -297,10 +292,8 @@ impl EventLog for NatsLog {
                 },
                 None => self.add(&append).await?,
             };
-            if let (
-                Some(delivery),
-                Outcome::Appended { .. } | Outcome::Duplicate { .. },
-            ) = (&append.delivery, outcome)
+            if let (Some(delivery), Outcome::Appended { .. } | Outcome::Duplicate { .. }) =
+                (&append.delivery, outcome)
             {
                 self.remember(delivery, row, &append.event).await?;
             }

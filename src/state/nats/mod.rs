@@ -175,9 +175,5 @@ pub async fn open(
         check,
     });
     keeper::start(&shared).await;
-    Ok(Opened {
-        ledger: NatsLedger::new(Arc::clone(&shared)),
-        log: NatsLog::new(shared),
-        client,
-    })
+    Ok(Opened { ledger: NatsLedger::new(Arc::clone(&shared)), log: NatsLog::new(shared), client })
 }

@@ -116,7 +116,8 @@ impl Streams {
                 .map(|tag| Placement { cluster: None, tags: vec![tag.to_string()] }),
             ..Config::default()
         };
-        let age = u64::try_from(self.retention.age_ms).map_or(Duration::ZERO, Duration::from_millis);
+        let age =
+            u64::try_from(self.retention.age_ms).map_or(Duration::ZERO, Duration::from_millis);
         match of {
             // Entries that are thirteen months old leave a mark that goes after a month.
             Of::Ledger => Config { allow_message_ttl: true, ..table },

@@ -47,8 +47,7 @@ fn program() -> PathBuf {
     if let Some(path) = std::env::var_os("NATS_SERVER") {
         return path.into();
     }
-    let installed =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/python/bin/nats-server");
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/python/bin/nats-server");
     assert!(installed.exists(), "no nats-server: run tests/tools/bootstrap, or set NATS_SERVER");
     installed
 }
@@ -129,19 +128,9 @@ impl Cluster {
         urls.join(",")
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.ports.len()
-    }
-
     /// The port clients of one connect to.
     pub fn client_port(&self, at: usize) -> u16 {
         self.ports[at].client
-    }
-
-    /// Where one keeps its files.
-    pub fn files(&self, at: usize) -> PathBuf {
-        self.folder_of(at)
     }
 
     /// Changes how brokers are set up that are started from now on.

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr)]
 
 mod cluster;
+mod faults;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -1,0 +1,323 @@
+//! Three gateways over three brokers, each a process, and QIWI's sandbox behind them.
+
+/// Brokers that fail, and what callers of the gateways see of it.
+mod broken;
+/// Real brokers on loopback.
+#[path = "../../src/state/nats/tests/cluster.rs"]
+mod cluster;
+/// The same notification, the same payment, everywhere at once.
+mod raced;
+/// Gateways replaced one after the other under load.
+mod rolling;
+/// Gateways and brokers killed at random under load.
+mod storm;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use prost::Message as _;
+use qiwi_gateway::config::{self, Config};
+use qiwi_gateway::events::{EventLog, Kind, Limit, Retention, Stored};
+use qiwi_gateway::pb::events::v1 as pb;
+use qiwi_gateway::sandbox::{Sandbox, SandboxConfig, demo};
+use qiwi_gateway::state::open::{self, Opened};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::events::letter::{HOOK, KEY};
+use crate::support::process::{Process, folder};
+use crate::support::*;
+use cluster::{Cluster, Setup as Brokers};
+
+/// How many gateways.
+const GATEWAYS: usize = 3;
+/// Nothing takes longer, on a machine that is busy with other things.
+const LONG: Duration = Duration::from_secs(90);
+
+/// Brokers, gateways, and QIWI.
+pub struct World {
+    pub brokers: Mutex<Cluster>,
+    pub sandbox: Arc<Sandbox>,
+    folder: PathBuf,
+    toml: String,
+    gateways: Mutex<Vec<Option<Process>>>,
+    addresses: Mutex<Vec<Addresses>>,
+}
+
+/// Where a gateway is; the same after it was started again.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    pub grpc: std::net::SocketAddr,
+    pub notifications: std::net::SocketAddr,
+    pub admin: std::net::SocketAddr,
+}
+
+impl World {
+    /// Everything runs and is ready.
+    pub async fn start(more: &str) -> Self {
+        let brokers = Cluster::start(Brokers::default());
+        let config = SandboxConfig {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            settle_delay: Duration::from_millis(50),
+            request_log: 100_000,
+            ..SandboxConfig::default()
+        };
+        let sandbox = Arc::new(Sandbox::start(config).await.unwrap());
+        let folder = folder("replicas");
+        let key = folder.join("ledger.key");
+        std::fs::write(&key, "2a".repeat(32)).unwrap();
+        let toml = format!(
+            r#"
+grpc.listen = "127.0.0.1:0"
+admin.listen = "127.0.0.1:0"
+drain = {{ lame_duck = "500ms", grace = "20s" }}
+notifications = {{ sources = ["any"] }}
+upstream = {{ edge_url = "{url}", site_url = "{url}", bill_url = "{url}" }}
+breaker = {{ consecutive_failures = 1000, samples_min = 1000000 }}
+limit.replicas = {GATEWAYS}
+[state]
+engine = "nats"
+key_file = "{key}"
+nats_url = "{urls}"
+nats_monitor_urls = "{monitors}"
+nats_canary = "1s"
+[credentials.demo]
+kind = "wallet"
+wallet = "{wallet}"
+token_env = "TOKEN"
+poll = "off"
+[credentials.main]
+kind = "wallet"
+wallet = "{WALLET}"
+token_env = "MAIN_TOKEN"
+poll = "off"
+webhook = "static"
+webhook_key_env = "HOOK_KEY"
+[events]
+confirm = "off"
+{more}
+"#,
+            url = format_args!("http://{}", sandbox.address()),
+            key = key.display(),
+            urls = brokers.urls(),
+            monitors = brokers.monitors(),
+            wallet = demo::WALLET,
+        );
+        let world = Self {
+            brokers: Mutex::new(brokers),
+            sandbox,
+            folder,
+            toml,
+            gateways: Mutex::new((0..GATEWAYS).map(|_| None).collect()),
+            addresses: Mutex::new(Vec::new()),
+        };
+        let first = futures_util::future::join_all((0..GATEWAYS).map(|_| world.run(&[]))).await;
+        for (at, process) in first.into_iter().enumerate() {
+            world.addresses.lock().push(Addresses {
+                grpc: process.address("grpc"),
+                notifications: process.address("notifications"),
+                admin: process.address("admin"),
+            });
+            world.gateways.lock()[at] = Some(process);
+        }
+        for at in 0..GATEWAYS {
+            world.is_ready(at).await;
+        }
+        world.teach_hook().await;
+        world
+    }
+
+    async fn run(&self, env: &[(&str, String)]) -> Process {
+        let mut all = vec![("TOKEN", demo::WALLET_TOKEN), ("MAIN_TOKEN", TOKEN), ("HOOK_KEY", KEY)];
+        all.extend(env.iter().map(|(name, value)| (*name, value.as_str())));
+        Process::serve("replica", &self.toml, &all).await
+    }
+
+    /// The webhook is known: nobody asks for it in these tests.
+    async fn teach_hook(&self) {
+        let opened = self.open().await;
+        let cipher = qiwi_gateway::events::cipher::Cipher::new(&opened.key.derived("events"));
+        let hooks = qiwi_gateway::events::hooks::Hooks::default();
+        let name = Arc::from("main");
+        hooks.learn(&*opened.log, &cipher, &name, HOOK.parse().unwrap(), KEY).await.unwrap();
+    }
+
+    /// The engine, opened beside the gateways.
+    pub async fn open(&self) -> Opened {
+        let config = Config::from_toml(&self.toml).unwrap();
+        let state = config::State {
+            nats_timeout: Duration::from_secs(3),
+            nats_patience: Duration::from_secs(30),
+            ..config.state
+        };
+        let begun = Instant::now();
+        let opened = open::open(&state, Retention::DEFAULT).await.unwrap();
+        while opened.store.health().is_err() || opened.log.health().is_err() {
+            assert!(begun.elapsed() < LONG, "{:?}", opened.log.health());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        opened
+    }
+
+    pub fn addresses(&self, at: usize) -> Addresses {
+        self.addresses.lock()[at].clone()
+    }
+
+    /// A connection to a gateway.
+    pub async fn channel(&self, at: usize) -> Channel {
+        let url = format!("http://{}", self.addresses(at).grpc);
+        Endpoint::from_shared(url).unwrap().connect_lazy()
+    }
+
+    /// Waits until a gateway takes notifications and payments.
+    pub async fn is_ready(&self, at: usize) {
+        let begun = Instant::now();
+        loop {
+            let admin = self.addresses(at).admin;
+            let ready = std::panic::AssertUnwindSafe(http_get(admin, "/readyz/notifications"));
+            if let Ok((200, _)) = futures_util::FutureExt::catch_unwind(ready).await {
+                return;
+            }
+            assert!(begun.elapsed() < LONG, "gateway {at} is not ready");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Takes a gateway's process away from the world, to end it in some way.
+    pub fn take(&self, at: usize) -> Process {
+        self.gateways.lock()[at].take().expect("it runs")
+    }
+
+    /// Kills a gateway.
+    pub async fn kill(&self, at: usize) {
+        let process = self.take(at);
+        process.signal("KILL");
+        process.ended(Duration::from_secs(20)).await;
+    }
+
+    /// Starts a gateway again, where it was.
+    pub async fn begin_again(&self, at: usize) {
+        let Addresses { grpc, notifications, admin } = self.addresses(at);
+        let env = [
+            ("QIWI_GATEWAY_GRPC__LISTEN", grpc.to_string()),
+            ("QIWI_GATEWAY_NOTIFICATIONS__LISTEN", notifications.to_string()),
+            ("QIWI_GATEWAY_ADMIN__LISTEN", admin.to_string()),
+        ];
+        let process = self.run(&env).await;
+        self.gateways.lock()[at] = Some(process);
+    }
+
+    /// The most history requests of one wallet within a minute.
+    pub fn most_history_requests(&self) -> usize {
+        let requests = self.sandbox.requests();
+        let all = requests["requests"].as_array().expect("the journal");
+        let mut times: Vec<i64> = all
+            .iter()
+            .filter(|of| of["path"].as_str().unwrap().contains("/payment-history/"))
+            .map(|of| {
+                let time: jiff::Timestamp = of["time"].as_str().unwrap().parse().unwrap();
+                time.as_millisecond()
+            })
+            .collect();
+        times.sort_unstable();
+        let within = |begin: usize| {
+            times[begin..].iter().take_while(|at| **at < times[begin] + 60_000).count()
+        };
+        (0..times.len()).map(within).max().unwrap_or(0)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // Gateways are killed with their handles, brokers with theirs.
+        self.gateways.lock().clear();
+        if !std::thread::panicking() {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+/// Every event there is.
+pub async fn everything(log: &dyn EventLog) -> Vec<Stored> {
+    let mut all: Vec<Stored> = Vec::new();
+    loop {
+        let some = log.read(all.len() as u64, Limit::events(1000)).await.unwrap();
+        if some.is_empty() {
+            return all;
+        }
+        all.extend(some);
+    }
+}
+
+/// A subscriber that goes on where it was, wherever there is a gateway.
+pub struct Follower {
+    seen: Arc<Mutex<Vec<pb::Event>>>,
+    reconnects: Arc<std::sync::atomic::AtomicUsize>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Follower {
+    /// Follows from the beginning of the log.
+    pub fn start(world: &Arc<World>, first: usize) -> Self {
+        let seen: Arc<Mutex<Vec<pb::Event>>> = Arc::default();
+        let reconnects: Arc<std::sync::atomic::AtomicUsize> = Arc::default();
+        let (events, count, world) = (seen.clone(), reconnects.clone(), Arc::clone(world));
+        let task = tokio::spawn(async move {
+            let mut cursor: Option<bytes::Bytes> = None;
+            for at in first.. {
+                let start = match &cursor {
+                    Some(cursor) => pb::log_position::Position::Cursor(cursor.clone()),
+                    None => pb::log_position::Position::Anchor(pb::LogAnchor::Earliest.into()),
+                };
+                let request = pb::SubscribeRequest {
+                    start: Some(pb::LogPosition { position: Some(start) }),
+                    ..Default::default()
+                };
+                let channel = world.channel(at % GATEWAYS).await;
+                let ask = Ask::with(&[("x-qiwi-credential", "main")]);
+                let path = "qiwi.events.v1.EventService/Subscribe";
+                let Ok(reply) = ask.stream(&channel, path, request.encode_to_vec()).await else {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                };
+                let mut stream = reply.into_inner();
+                while let Ok(Some(bytes)) = stream.message().await {
+                    let message = pb::SubscribeResponse::decode(bytes).unwrap();
+                    // The cursor is kept together with what the events caused.
+                    events.lock().extend(message.events);
+                    cursor = Some(message.cursor);
+                }
+                count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+        });
+        Self { seen, reconnects, task }
+    }
+
+    /// How many events it has.
+    pub fn count(&self) -> usize {
+        self.seen.lock().len()
+    }
+
+    /// Waits until it has them all, and makes sure that it got each once and in order.
+    pub async fn has_exactly(self, log: &dyn EventLog) -> usize {
+        let expected: Vec<String> =
+            everything(log).await.iter().map(|stored| stored.event.id.to_string()).collect();
+        let begun = Instant::now();
+        while self.count() < expected.len() {
+            assert!(begun.elapsed() < LONG, "{} of {}", self.count(), expected.len());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.task.abort();
+        let seen: Vec<String> = self.seen.lock().iter().map(|of| of.event_id.clone()).collect();
+        assert!(seen == expected, "a follower missed, doubled or reordered something");
+        self.reconnects.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+/// The numbers of the transactions that notifications told of. Gateways have things of their own to
+/// tell, such as that something may have been missed.
+pub fn told_of(events: &[Stored]) -> Vec<u64> {
+    let of_wallets = events.iter().filter(|of| of.event.kind == Kind::Transaction);
+    of_wallets.map(|stored| stored.event.transaction.parse().unwrap()).collect()
+}
