@@ -201,11 +201,10 @@ impl Keeper {
         let none = |wrong| (wrong, None);
         let found = self.find(shared).await.map_err(none)?;
         self.preflight(shared, &found).await.map_err(none)?;
-        self.key(shared).await.map_err(|wrong| (wrong, Some(found.epoch)))?;
-        let epoch =
-            self.compare(shared, &found).await.map_err(|wrong| (wrong, Some(found.epoch)))?;
-        self.canary(shared).await.map_err(|wrong| (wrong, Some(epoch)))?;
-        Ok(epoch)
+        let known = |wrong| (wrong, Some(found.epoch));
+        self.key(shared).await.map_err(known)?;
+        self.canary(shared).await.map_err(known)?;
+        self.compare(shared, &found).await.map_err(known)
     }
 
     /// The streams; those that are not there yet are made.

@@ -126,7 +126,8 @@ impl NatsLog {
             payload: delivery.digest.to_vec().into(),
         };
         let stream = self.streams().name(Of::Deliveries);
-        let patience = self.shared.settings.timeout;
+        // Enough for one acknowledgement to be lost.
+        let patience = self.shared.settings.timeout * 2;
         // Whoever was faster wrote what is as good.
         match table::write(&self.shared.broker, stream, write, patience).await {
             Ok(Written::Done(_) | Written::Changed(_)) => Ok(()),

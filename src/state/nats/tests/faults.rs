@@ -425,3 +425,79 @@ async fn a_ledger_of_another_key_is_refused() {
     .await;
     assert_eq!(first.ledger.health(), Ok(()));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_that_are_stored_and_not_acknowledged_are_noticed_although_all_looks_well() {
+    use crate::config::value::{Raw, Value as _};
+    let brokers = Brokers::start(Setup::default());
+    let port = brokers.cluster.lock().client_port(0);
+    let wire = wire::Wire::to(port).await;
+    let state = config::State {
+        nats_url: NatsUrl::read(&Raw::Text(format!("nats://{}", wire.address))),
+        nats_timeout: Duration::from_millis(500),
+        nats_patience: Duration::from_secs(2),
+        nats_canary: Duration::from_millis(300),
+        ..brokers.state("wedged")
+    };
+    let check = LedgerKey::new(&[7; 32]).check(0);
+    let Opened { ledger, log, .. } = open(&state, Retention::DEFAULT, check).await.unwrap();
+    until(Duration::from_secs(60), || ledger.health().is_ok()).await;
+    // Somebody who looks past the wire.
+    let client = async_nats::connect(format!("nats://127.0.0.1:{port}")).await.unwrap();
+    let beside = Broker::new(client, Duration::from_secs(5));
+    let name = log.shared.streams.name(Of::Ledger).to_owned();
+    let lead = async || {
+        let info = beside.info(&name).await.unwrap();
+        info.cluster.and_then(|cluster| Some((cluster.leader?, cluster.leader_since)))
+    };
+    let before = lead().await;
+    let log: Log = Arc::new(log);
+    comes_again(&log, delivered(1)).await;
+    wire.swallow(true);
+    until(Duration::from_secs(10), || log.health().is_err() && ledger.health().is_err()).await;
+    let error = log.health().unwrap_err().to_string();
+    assert!(error.contains("trial write"), "{error}");
+    let begun = Instant::now();
+    while lead().await == before {
+        assert!(begun.elapsed() < Duration::from_secs(20), "nobody is asked to hand over");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    wire.swallow(false);
+    until(Duration::from_secs(30), || log.health().is_ok() && ledger.health().is_ok()).await;
+    comes_again(&log, delivered(2)).await;
+    let numbers: Vec<_> =
+        all(&log).await.iter().map(|stored| stored.event.transaction.clone()).collect();
+    assert_eq!(numbers, ["1", "2"]);
+}
+
+/// The acknowledgement of a write is lost, and yet its writer learns that it is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_whose_acknowledgement_is_lost_is_known_again() {
+    use crate::config::value::{Raw, Value as _};
+    use crate::ledger::Insert;
+    let brokers = Brokers::start(Setup::default());
+    let wire = wire::Wire::to(brokers.cluster.lock().client_port(0)).await;
+    let state = config::State {
+        nats_url: NatsUrl::read(&Raw::Text(format!("nats://{}", wire.address))),
+        nats_timeout: Duration::from_millis(700),
+        nats_patience: Duration::from_secs(10),
+        // Nothing else may find out meanwhile.
+        nats_canary: Duration::from_secs(60),
+        ..brokers.state("lost")
+    };
+    let check = LedgerKey::new(&[7; 32]).check(0);
+    let Opened { ledger, log, .. } = open(&state, Retention::DEFAULT, check).await.unwrap();
+    until(Duration::from_secs(60), || ledger.health().is_ok()).await;
+    wire.swallow(true);
+    // The repeat is refused by what the first one wrote, and a refusal is an acknowledgement too:
+    // the first of these that comes through finds it.
+    let inserting = ledger.insert(record(1));
+    let appending = log.append(delivered(1));
+    let letting = async {
+        tokio::time::sleep(Duration::from_millis(1_000)).await;
+        wire.swallow(false);
+    };
+    let (inserted, appended, ()) = tokio::join!(inserting, appending, letting);
+    assert!(matches!(inserted, Ok(Insert::Inserted(_))), "{inserted:?}");
+    assert_eq!(appended, Ok(Outcome::Appended { seq: 1 }));
+}
