@@ -24,7 +24,7 @@ use crate::support::*;
 
 const GROUP: &str = "billing";
 /// No test waits for longer than this for anything.
-const LONG: Duration = Duration::from_secs(20);
+pub const LONG: Duration = Duration::from_secs(20);
 
 /// A gateway whose deadlines for members are short.
 async fn start(fake: &Fake) -> Gateway {
@@ -55,26 +55,26 @@ async fn append(gateway: &Gateway, wallet: u8, number: u32) {
     hub.append(Append::new(event)).await.unwrap();
 }
 
-fn terms(ordering: pb::DeliveryOrdering, max_attempts: i32) -> pb::GroupTerms {
+pub fn terms(ordering: pb::DeliveryOrdering, max_attempts: i32) -> pb::GroupTerms {
     pb::GroupTerms { ordering: ordering.into(), max_attempts, ..Default::default() }
 }
 
-fn open(terms: Option<pb::GroupTerms>) -> pb::ConsumeOpen {
+pub fn open(terms: Option<pb::GroupTerms>) -> pb::ConsumeOpen {
     let start = terms.as_ref().and_then(|_| end_of_log(pb::LogAnchor::Earliest));
     pb::ConsumeOpen { group_id: GROUP.to_owned(), terms, start, ..Default::default() }
 }
 
 /// A member of a group.
-struct Member {
-    say: mpsc::Sender<pb::ConsumeRequest>,
-    hear: Streaming<pb::ConsumeResponse>,
-    opened: pb::ConsumeOpened,
+pub struct Member {
+    pub say: mpsc::Sender<pb::ConsumeRequest>,
+    pub hear: Streaming<pb::ConsumeResponse>,
+    pub opened: pb::ConsumeOpened,
     early: Vec<pb::Delivery>,
     heartbeats: Vec<pb::ConsumeHeartbeat>,
 }
 
 impl Member {
-    async fn join(channel: &Channel, open: pb::ConsumeOpen) -> Result<Self, Status> {
+    pub async fn join(channel: &Channel, open: pb::ConsumeOpen) -> Result<Self, Status> {
         let (say, said) = mpsc::channel(64);
         say.send(pb::ConsumeRequest { request: Some(Say::Open(open)) }).await.unwrap();
         let said = futures_util::stream::unfold(said, async |mut said| {
@@ -88,7 +88,7 @@ impl Member {
     }
 
     /// The next response that is neither heartbeat nor gap; `None` when none comes in time.
-    async fn next(&mut self, within: Duration) -> Result<Option<Response>, Status> {
+    pub async fn next(&mut self, within: Duration) -> Result<Option<Response>, Status> {
         let until = Instant::now() + within;
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -104,7 +104,7 @@ impl Member {
     }
 
     /// So many deliveries.
-    async fn take(&mut self, count: usize) -> Vec<pb::Delivery> {
+    pub async fn take(&mut self, count: usize) -> Vec<pb::Delivery> {
         while self.early.len() < count {
             match self.next(LONG).await.unwrap() {
                 Some(Response::Deliveries(of)) => self.early.extend(of.deliveries),
@@ -128,7 +128,7 @@ impl Member {
         }
     }
 
-    async fn ack(&mut self, deliveries: &[pb::Delivery]) -> Vec<pb::DeliveryOutcome> {
+    pub async fn ack(&mut self, deliveries: &[pb::Delivery]) -> Vec<pb::DeliveryOutcome> {
         let delivery_tokens: Vec<Bytes> =
             deliveries.iter().map(|of| of.delivery_token.clone()).collect();
         let count = delivery_tokens.len();

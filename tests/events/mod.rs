@@ -13,7 +13,7 @@ mod failpoint;
 /// Which test shows what becomes of which fault.
 mod faults;
 /// Consumer groups: each event acknowledged by somebody, whoever fails.
-mod groups;
+pub mod groups;
 /// Webhooks the gateway looks after, as operators and callers see them.
 mod hooks;
 /// What is believed, what is refused, and what each costs.

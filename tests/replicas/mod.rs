@@ -5,6 +5,8 @@ mod broken;
 /// Real brokers on loopback.
 #[path = "../../src/state/nats/tests/cluster.rs"]
 mod cluster;
+/// Groups whose members are at several gateways, and retention that overtakes readers.
+mod groups;
 /// The same notification, the same payment, everywhere at once.
 mod raced;
 /// Gateways replaced one after the other under load.
@@ -194,6 +196,11 @@ confirm = "off"
         let process = self.take(at);
         process.signal("KILL");
         process.ended(Duration::from_secs(20)).await;
+    }
+
+    /// Sends a signal to a gateway.
+    pub fn signal(&self, at: usize, signal: &str) {
+        self.gateways.lock()[at].as_ref().expect("it runs").signal(signal);
     }
 
     /// Starts a gateway again, where it was.
