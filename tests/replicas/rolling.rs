@@ -130,7 +130,7 @@ async fn three_gateways_are_replaced_one_after_the_other_and_no_call_fails() {
     for task in tasks {
         task.await.unwrap();
     }
-    let failed = failed.lock();
+    let failed = failed.lock().clone();
     let calls = calls.load(Ordering::Relaxed);
     assert!(
         failed.is_empty(),

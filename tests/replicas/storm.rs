@@ -139,7 +139,7 @@ async fn killed_at_random_nothing_is_lost_doubled_or_asked_too_often() {
     let stored = told_of(&everything(&*opened.log).await);
     let unique: HashSet<u64> = stored.iter().copied().collect();
     assert_eq!(unique.len(), stored.len(), "an event is there twice");
-    let acknowledged = acknowledged.lock();
+    let acknowledged = acknowledged.lock().clone();
     let lost: Vec<_> = acknowledged.difference(&unique).collect();
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
     let mut reconnects = 0;

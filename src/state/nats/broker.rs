@@ -191,9 +191,8 @@ impl Broker {
             Err(Failure::Refused(text)) if text == NO_MESSAGE => return Ok(None),
             Err(error) => return Err(error),
         };
-        let unreadable = |error: async_nats::Error| Failure::Unavailable(error.to_string());
         let message = jetstream::message::StreamMessage::try_from(message)
-            .map_err(|error| unreadable(error))?;
+            .map_err(|error: async_nats::Error| Failure::Unavailable(error.to_string()))?;
         let time_ms = i64::try_from(message.time.unix_timestamp_nanos() / 1_000_000);
         Ok(Some(Message {
             seq: message.sequence,

@@ -95,6 +95,8 @@ impl NatsLog {
     }
 
     async fn known_cells(&self) -> Result<Current<'_, Names>, LogError> {
+        // Lists wait for each other: while nobody answers, none is begun.
+        self.shared.may_write_log()?;
         let stream = self.shared.streams.name(Of::Cells);
         let patience = self.shared.settings.patience;
         self.cells.current(&self.shared.broker, stream, patience).await.map_err(|error| match error

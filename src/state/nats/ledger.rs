@@ -222,7 +222,8 @@ impl LedgerStore for NatsLedger {
         limit: usize,
     ) -> BoxFuture<'a, Result<Page, StoreError>> {
         async move {
-            self.shared.may_read_ledger()?;
+            // Lists wait for each other: while nobody answers, none is begun.
+            self.shared.may_write_ledger()?;
             let (keys, next) = self.current().await?.page(query, after, limit);
             let records = self.all(keys).await?;
             Ok(Page { records, next })
@@ -232,7 +233,8 @@ impl LedgerStore for NatsLedger {
 
     fn unsettled(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Record>, StoreError>> {
         async move {
-            self.shared.may_read_ledger()?;
+            // Lists wait for each other: while nobody answers, none is begun.
+            self.shared.may_write_ledger()?;
             let keys = self.current().await?.watched(limit);
             let mut records = self.all(keys).await?;
             records.retain(Record::is_watched);

@@ -46,7 +46,7 @@ pub struct NatsLog {
     /// How many deliveries of an event this process has written down.
     delivered: moka::sync::Cache<EventId, Arc<AtomicU32>>,
     /// What was heard last of the stream, and when that was asked for.
-    heard: Mutex<Option<(Instant, Info)>>,
+    heard: Mutex<Option<(Instant, Result<Info, LogError>)>>,
 }
 
 /// What the log says of a failure of the brokers.
@@ -201,12 +201,19 @@ impl NatsLog {
     async fn heard(&self) -> Result<Info, LogError> {
         let asked = Instant::now();
         let mut heard = self.heard.lock().await;
-        if let Some((since, info)) = &*heard
+        if let Some((since, answer)) = &*heard
             && *since >= asked
         {
-            return Ok(*info);
+            return answer.clone();
         }
         let since = Instant::now();
+        let answer = self.ask().await;
+        // A failure is shared too, or everybody would wait for one of their own.
+        *heard = Some((since, answer.clone()));
+        answer
+    }
+
+    async fn ask(&self) -> Result<Info, LogError> {
         let epoch = self.shared.may_read_log()?;
         let is = self.shared.broker.info(self.stream()).await;
         let is = is.map_err(|error| self.failed(error))?;
@@ -214,16 +221,14 @@ impl NatsLog {
         let epoch = Streams::epoch(&is.config).unwrap_or(epoch);
         let (first, last) = (is.state.first_sequence, is.state.last_sequence);
         let first = if is.state.messages == 0 { last + 1 } else { first };
-        let info = Info {
+        Ok(Info {
             epoch,
             first,
             last,
             bytes: is.state.bytes,
             durability: Durability::Quorum,
             retention: self.streams().retention(),
-        };
-        *heard = Some((since, info));
-        Ok(info)
+        })
     }
 
     /// Why nothing can be read behind a place that a batch did not lead on from.

@@ -476,7 +476,8 @@ async fn a_write_whose_acknowledgement_is_lost_is_known_again() {
     use crate::config::value::{Raw, Value as _};
     use crate::ledger::Insert;
     let brokers = Brokers::start(Setup::default());
-    let wire = wire::Wire::to(brokers.cluster.lock().client_port(0)).await;
+    let port = brokers.cluster.lock().client_port(0);
+    let wire = wire::Wire::to(port).await;
     let state = config::State {
         nats_url: NatsUrl::read(&Raw::Text(format!("nats://{}", wire.address))),
         nats_timeout: Duration::from_millis(700),
