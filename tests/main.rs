@@ -125,3 +125,6 @@ mod money;
 
 /// Notifications in, events out.
 mod events;
+
+/// Several replicas beside each other.
+mod coordination;

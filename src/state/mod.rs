@@ -11,6 +11,7 @@ mod disk;
 mod embedded;
 mod events;
 mod memory;
+pub mod nats;
 pub mod open;
 mod refusing;
 mod rules;

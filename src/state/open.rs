@@ -11,6 +11,7 @@ use super::{
     EmbeddedLedger, EmbeddedLog, MemoryLedger, MemoryLog, Refusing, RefusingLog, Settings,
 };
 use crate::config::{Engine, State};
+use crate::coordination::{Alone, Coordination};
 use crate::events::{EventLog, LogError, Retention};
 use crate::ledger::seal::KEY_LEN;
 use crate::ledger::{Insert, LedgerKey, LedgerStore, StoreError};
@@ -26,6 +27,8 @@ pub struct Opened {
     pub key: LedgerKey,
     /// Where events are kept.
     pub log: Arc<dyn EventLog>,
+    /// What is shared with other replicas.
+    pub coordination: Arc<dyn Coordination>,
 }
 
 /// Opens what is configured. What goes wrong does not keep the gateway from starting: payments or
@@ -56,7 +59,15 @@ pub async fn open(state: &State, retention: Retention) -> Result<Opened, ring::e
         Ok((store, _)) => store,
         Err(error) => Arc::new(Refusing::new(error)),
     };
-    Ok(Opened { store, key: LedgerKey::new(&key.unwrap_or(random)), log })
+    let key = LedgerKey::new(&key.unwrap_or(random));
+    Ok(Opened { store, key, log, coordination: coordination(state) })
+}
+
+/// What is shared with other replicas: nothing, unless the engine is for several.
+fn coordination(state: &State) -> Arc<dyn Coordination> {
+    match state.engine {
+        Engine::Memory | Engine::Embedded | Engine::Nats => Arc::new(Alone),
+    }
 }
 
 async fn open_log(state: &State, retention: Retention) -> Result<Arc<dyn EventLog>, LogError> {

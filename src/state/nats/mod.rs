@@ -1,0 +1,3 @@
+//! The engine that several replicas share: a NATS cluster with JetStream.
+
+pub mod coordinate;
