@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -73,11 +73,15 @@ pub struct AnswerCache {
     flights: Mutex<HashMap<Key, watch::Receiver<Option<Outcome>>>>,
     hard: Duration,
     enabled: bool,
+    /// Whether something may have become old unheard, so that what is kept is not used.
+    bypassed: AtomicBool,
     patience: Duration,
     /// When answers of a credential and operation were forgotten last, and after how many others.
     forgotten: Mutex<HashMap<(u128, &'static str), Change>>,
     /// How often anything was forgotten.
     changes: AtomicU64,
+    /// After how many of these everything was.
+    all_forgotten: AtomicU64,
 }
 
 /// Questions do not last as long, so what was forgotten longer ago concerns none of them.
@@ -100,9 +104,11 @@ impl AnswerCache {
             flights: Mutex::default(),
             hard: settings.hard_ttl,
             enabled: settings.enabled,
+            bypassed: AtomicBool::new(false),
             patience,
             forgotten: Mutex::default(),
             changes: AtomicU64::new(0),
+            all_forgotten: AtomicU64::new(0),
         }
     }
 
@@ -138,6 +144,7 @@ impl AnswerCache {
         if let Some(entry) = &kept
             && !accepted.is_zero()
             && entry.fetched.elapsed() <= accepted
+            && !self.bypassed.load(Ordering::Acquire)
         {
             return Ok((
                 Loaded { frame: entry.frame.clone(), attempts: 0, keep: true },
@@ -192,8 +199,24 @@ impl AnswerCache {
         }
     }
 
+    /// Forgets every answer, and those to questions that began before.
+    pub fn forget_all(&self) {
+        let change = self.changes.fetch_add(1, Ordering::SeqCst) + 1;
+        self.all_forgotten.fetch_max(change, Ordering::SeqCst);
+        self.flights.lock().clear();
+        self.entries.invalidate_all();
+    }
+
+    /// Asks afresh whatever is kept, one question at a time for each, or no longer so.
+    pub fn bypass(&self, bypass: bool) {
+        self.bypassed.store(bypass, Ordering::Release);
+    }
+
     /// Whether answers like this one were forgotten since its question began.
     fn is_outdated(&self, key: &Key, begun: u64) -> bool {
+        if self.all_forgotten.load(Ordering::SeqCst) > begun {
+            return true;
+        }
         let forgotten = self.forgotten.lock();
         forgotten.get(&(key.credential, key.operation)).is_some_and(|(_, change)| *change > begun)
     }

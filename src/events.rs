@@ -29,6 +29,7 @@ pub mod ingress;
 pub mod intake;
 pub mod interest;
 pub mod learn;
+pub mod lease;
 pub mod list;
 pub mod managed;
 pub mod missed;

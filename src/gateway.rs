@@ -15,6 +15,7 @@ use tokio_stream::Stream;
 use crate::cache::{AnswerCache, Key, Loaded};
 use crate::call::{CacheOutcome, Context, Inbound};
 use crate::config::Config;
+use crate::coordination::Team;
 use crate::credentials::{Credential, Credentials, Merchant, Wallet};
 use crate::edge::{Outbound, frame, record, secret};
 use crate::error::{Error, Sent, reason};
@@ -36,6 +37,7 @@ mod aside;
 mod lookup;
 mod mapping;
 mod read;
+mod team;
 
 /// Pieces of a file that wait for a slow reader.
 const FILE_CHUNKS_WAITING: usize = 4;
@@ -57,6 +59,10 @@ pub struct Gateway {
     config: Arc<Config>,
     payments: Payments,
     hub: Arc<Hub>,
+    /// The other replicas; nobody where this process is alone.
+    team: Option<Arc<Team>>,
+    /// When others last had files with secrets read.
+    told_to_reload: parking_lot::Mutex<Option<Instant>>,
     /// When the last reading of secrets after a 401 began; held while one runs.
     renewal: tokio::sync::Mutex<Option<Instant>>,
 }
@@ -66,6 +72,7 @@ impl Gateway {
     ///
     /// # Errors
     /// When the CA certificates are unusable.
+    #[allow(clippy::too_many_arguments, reason = "each is one thing that all calls share")]
     pub fn new(
         config: Arc<Config>,
         credentials: Arc<Credentials>,
@@ -73,10 +80,14 @@ impl Gateway {
         pages: PageTokens,
         payments: Payments,
         hub: Hub,
+        team: Option<Arc<Team>>,
         ca: Option<Vec<u8>>,
     ) -> Result<Self, ClientError> {
+        if let Some(team) = &team {
+            hub.hooks.tell(Arc::clone(team));
+        }
         Ok(Self {
-            upstream: Upstream::new(&config, &metrics, ca)?,
+            upstream: Upstream::new(&config, &metrics, ca, team.clone())?,
             cache: Arc::new(AnswerCache::new(&config.cache, config.deadline.read_default)),
             credentials,
             wallets: Wallets::new(),
@@ -85,6 +96,8 @@ impl Gateway {
             config,
             payments,
             hub: Arc::new(hub),
+            team,
+            told_to_reload: parking_lot::Mutex::default(),
             renewal: tokio::sync::Mutex::default(),
         })
     }
@@ -133,14 +146,6 @@ impl Gateway {
     /// forgotten.
     pub(crate) async fn money_moved(&self, cx: &Context) {
         self.forget(cx).await;
-    }
-
-    /// Forgets the kept answers that a call's method makes wrong.
-    pub(crate) async fn forget(&self, cx: &Context) {
-        let credential = cx.credential.as_ref().map_or(0, |of| of.fingerprint.as_u128());
-        let operations: Vec<_> =
-            cx.method.policy.forgets.iter().map(|policy| policy.operation).collect();
-        self.cache.forget(credential, &operations).await;
     }
 
     /// Answers a method with one reply.
@@ -246,7 +251,7 @@ impl Gateway {
             target.push_str(&String::from_utf8_lossy(body));
         }
         let key = Key {
-            credential: cx.credential.as_ref().map_or(0, |of| of.fingerprint.as_u128()),
+            credential: self.kept_under(&cx),
             operation: O::POLICY.operation,
             question: target.into_boxed_str(),
         };
@@ -280,11 +285,8 @@ impl Gateway {
             Ok(_) => true,
             Err(error) => *error.reason() == reason::WRITE_OUTCOME_UNKNOWN,
         };
-        let forgets = cx.method.policy.forgets;
-        if changed && !forgets.is_empty() {
-            let credential = cx.credential.as_ref().map_or(0, |of| of.fingerprint.as_u128());
-            let operations: Vec<_> = forgets.iter().map(|policy| policy.operation).collect();
-            self.cache.forget(credential, &operations).await;
+        if changed {
+            self.forget(cx).await;
         }
         outcome
     }
@@ -443,7 +445,10 @@ impl Gateway {
         if last.is_none_or(|began| began < since) {
             *last = Some(Instant::now());
             let credentials = Arc::clone(&self.credentials);
-            tokio::task::spawn_blocking(move || credentials.reload()).await.ok()?;
+            let reloaded = tokio::task::spawn_blocking(move || credentials.reload()).await.ok()?;
+            if let Some(team) = self.team.as_ref().filter(|_| !reloaded.changed.is_empty()) {
+                team.reload();
+            }
         }
         newer()
     }

@@ -13,6 +13,7 @@ pub mod operations;
 pub mod order;
 pub mod policy;
 
+pub mod coordination;
 pub mod events;
 pub mod ledger;
 pub mod state;

@@ -31,6 +31,7 @@ use tower::{Layer, Service, ServiceBuilder};
 use crate::admin::{self, AdminHandle, AdminState};
 use crate::call::Inbound;
 use crate::config::Config;
+use crate::coordination::Team;
 use crate::credentials::{Callers, Credentials};
 use crate::edge::Outbound;
 use crate::edge::admission::{Admission, AdmissionLayer};
@@ -153,11 +154,13 @@ impl Server {
         );
         let hub = Hub::new(
             opened.log,
-            key,
+            Arc::clone(&key),
             config.events.clone(),
             config.notifications.clone(),
+            config.state.nats_lease,
             Arc::clone(&metrics),
         )?;
+        let team = Team::new(opened.coordination, &key, &config, Arc::clone(&metrics));
         let gateway = Arc::new(Gateway::new(
             Arc::clone(&config),
             Arc::clone(&credentials),
@@ -165,6 +168,7 @@ impl Server {
             pages,
             payments,
             hub,
+            team.clone(),
             ca,
         )?);
         let identities = Arc::new(Identities {
@@ -219,7 +223,11 @@ impl Server {
             Arc::clone(&identities),
             Arc::clone(&metrics),
             config.security.reload_interval,
+            team,
         )));
+        tokio::spawn(
+            background.clone().run_until_cancelled_owned(Arc::clone(&gateway).with_team()),
+        );
         tokio::spawn(background.clone().run_until_cancelled_owned(tidy(Arc::clone(&gateway))));
         tokio::spawn(
             background
@@ -418,6 +426,7 @@ async fn reload(
     identities: Arc<Identities>,
     metrics: Arc<Metrics>,
     every: Duration,
+    team: Option<Arc<Team>>,
 ) {
     let mut failed_before = Vec::new();
     let mut callers_failed = false;
@@ -427,6 +436,9 @@ async fn reload(
         let read = move || (credentials.reload(), identities.callers.reload());
         let Ok((outcome, callers)) = tokio::task::spawn_blocking(read).await else { continue };
         outcome.log(&failed_before);
+        if let Some(team) = team.as_ref().filter(|_| !outcome.changed.is_empty()) {
+            team.reload();
+        }
         if let Err(mistakes) = &callers
             && !callers_failed
         {

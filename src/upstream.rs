@@ -25,6 +25,8 @@ use tower::retry::budget::{Budget as _, TpsBudget};
 
 use crate::call::Journal;
 use crate::config::Config;
+use crate::coordination::pace::Refused;
+use crate::coordination::team::{Team, Turn};
 use crate::credentials::{Credential, Kind};
 use crate::error::{Error, Sent, reason};
 use crate::policy::{Area, Class, Host, NotFound, Route, Verb};
@@ -46,6 +48,8 @@ pub struct Upstream {
     hosts: Vec<HostLine>,
     limiter: HistoryLimiter,
     cooldowns: Cooldowns,
+    /// Who paces the history together with this process; nobody where it is alone.
+    team: Option<Arc<Team>>,
     metrics: Arc<Metrics>,
     settings: Settings,
 }
@@ -131,6 +135,7 @@ impl Upstream {
         config: &Config,
         metrics: &Arc<Metrics>,
         ca: Option<Vec<u8>>,
+        team: Option<Arc<Team>>,
     ) -> Result<Self, ClientError> {
         let hosts = Host::ALL
             .into_iter()
@@ -140,6 +145,7 @@ impl Upstream {
             hosts,
             limiter: HistoryLimiter::new(&config.limit),
             cooldowns: Cooldowns::new(config.cooldown.clone()),
+            team,
             metrics: Arc::clone(metrics),
             settings: Settings {
                 upstream: config.upstream.clone(),
@@ -177,6 +183,9 @@ impl Upstream {
     pub fn tidy(&self) {
         self.limiter.tidy();
         self.cooldowns.tidy();
+        if let Some(team) = &self.team {
+            team.tidy();
+        }
         for area in Area::ALL {
             let active = self.cooldowns.active(area);
             self.metrics.cooldowns_active(area.as_str(), active as u64);
@@ -243,7 +252,7 @@ impl Upstream {
         number: u32,
     ) -> Result<Received, (Error, Again)> {
         let area = ask.route.area;
-        self.pace(ask).await.map_err(|error| (error, Again::Never))?;
+        let turn = self.pace(ask).await.map_err(|error| (error, Again::Never))?;
         let breaker = line.breaker(area).ok_or_else(|| {
             (Error::new(&reason::GATEWAY_PANIC).log("an area has no breaker"), Again::Never)
         })?;
@@ -291,46 +300,124 @@ impl Upstream {
             None => AttemptOutcome::Error(label),
         });
         permit.report(self.verdict(&outcome, ask));
-        self.judge(ask, outcome, started)
+        let judged = self.judge(ask, outcome, started);
+        if let Some(team) = &self.team {
+            Box::pin(self.tell(team, ask, turn, &judged)).await;
+        }
+        judged
+    }
+
+    /// Lets the other replicas know what an attempt came to.
+    async fn tell(
+        &self,
+        team: &Arc<Team>,
+        ask: &Ask<'_>,
+        turn: Option<Turn>,
+        judged: &Result<Received, (Error, Again)>,
+    ) {
+        match (judged, turn) {
+            (Ok(_), Some(turn)) => turn.accepted(),
+            (Err((error, _)), turn) if *error.reason() == reason::RATE_LIMITED_UPSTREAM => {
+                let credential = ask.credential.map(|credential| &**credential);
+                let names = team.names_of(credential, ask.subjects.number());
+                team.rest(names, ask.route.area, error.delay().unwrap_or_default()).await;
+                // After it: a probe that was refused does not come back.
+                drop(turn);
+            }
+            _ => {}
+        }
     }
 
     /// Waits for, or refuses, the wallet's turn.
-    async fn pace(&self, ask: &Ask<'_>) -> Result<(), Error> {
+    async fn pace(&self, ask: &Ask<'_>) -> Result<Option<Turn>, Error> {
         let area = ask.route.area;
+        if let Some(team) = &self.team {
+            let credential = ask.credential.map(|credential| &**credential);
+            if let Some(until) = team.rests(credential, ask.subjects.number(), area) {
+                self.cooldowns.extend(ask.subjects, area, until);
+            }
+        }
         let half_speed = match self.cooldowns.ask(ask.subjects, area) {
             Pace::Free => false,
             Pace::Slow => true,
-            Pace::Wait(left) => {
-                return Err(Error::new(&reason::RATE_LIMITED_UPSTREAM)
-                    .retry_after(left)
-                    .quota(format!("qiwi:{}", area.as_str()), "The wallet cools down.")
-                    .sent(Sent::No)
-                    .attempts(ask.journal.attempts.load(Ordering::Relaxed)));
-            }
+            Pace::Wait(left) => return Err(cools_down(ask, left)),
         };
         if area != Area::History {
-            return Ok(());
+            return Ok(None);
+        }
+        if let Some(team) = &self.team {
+            return Box::pin(self.shared_pace(team, ask, half_speed)).await.map(Some);
         }
         let mut waited = Duration::ZERO;
         while let Err(wait) = self.limiter.charge(ask.subjects, half_speed, ask.settling) {
-            self.metrics.limiter_refused(area.as_str(), self.limiter.is_shadow());
-            if self.limiter.is_shadow() {
-                return Ok(());
+            if !self.may_wait(ask, &mut waited, wait)? {
+                return Ok(None);
             }
-            let fits = waited + wait <= self.settings.limit_wait_max
-                && Instant::now() + wait + self.settings.upstream.attempt_min <= ask.deadline;
-            if !fits {
-                self.cooldowns.inconclusive(ask.subjects, area);
-                return Err(Error::new(&reason::RATE_LIMITED_LOCAL)
-                    .retry_after(wait.mul_f64(1.0 + 0.2 * jitter()))
-                    .quota("gateway:history", "Requests of one wallet are paced.")
-                    .sent(Sent::No)
-                    .attempts(ask.journal.attempts.load(Ordering::Relaxed)));
-            }
-            waited += wait;
             tokio::time::sleep(wait).await;
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// The same in turns with other replicas.
+    async fn shared_pace(
+        &self,
+        team: &Arc<Team>,
+        ask: &Ask<'_>,
+        half_speed: bool,
+    ) -> Result<Turn, Error> {
+        let credential = ask.credential.map(|credential| &**credential);
+        let names = team.names_of(credential, ask.subjects.number());
+        let mut waited = Duration::ZERO;
+        loop {
+            let wait = match team.turn(&names, half_speed, ask.settling).await {
+                Ok(turn) => return Ok(turn),
+                Err(Refused::Rests(left)) => {
+                    // So that this replica knows when it cannot ask the others.
+                    let until = Instant::now() + left;
+                    self.cooldowns.extend(ask.subjects, ask.route.area, until);
+                    return Err(cools_down(ask, left));
+                }
+                Err(Refused::Probed(left)) => {
+                    self.cooldowns.inconclusive(ask.subjects, ask.route.area);
+                    return Err(cools_down(ask, left));
+                }
+                Err(Refused::Wait(wait)) => wait,
+            };
+            if !self.may_wait(ask, &mut waited, wait)? {
+                return Ok(team.free_turn());
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Counts a refusal of the pace. Whether the request waits, or, where refusals are only counted,
+    /// goes on at once.
+    ///
+    /// # Errors
+    /// When there is no time to wait.
+    fn may_wait(
+        &self,
+        ask: &Ask<'_>,
+        waited: &mut Duration,
+        wait: Duration,
+    ) -> Result<bool, Error> {
+        let area = ask.route.area;
+        self.metrics.limiter_refused(area.as_str(), self.limiter.is_shadow());
+        if self.limiter.is_shadow() {
+            return Ok(false);
+        }
+        let fits = *waited + wait <= self.settings.limit_wait_max
+            && Instant::now() + wait + self.settings.upstream.attempt_min <= ask.deadline;
+        if !fits {
+            self.cooldowns.inconclusive(ask.subjects, area);
+            return Err(Error::new(&reason::RATE_LIMITED_LOCAL)
+                .retry_after(wait.mul_f64(1.0 + 0.2 * jitter()))
+                .quota("gateway:history", "Requests of one wallet are paced.")
+                .sent(Sent::No)
+                .attempts(ask.journal.attempts.load(Ordering::Relaxed)));
+        }
+        *waited += wait;
+        Ok(true)
     }
 
     async fn wire(
@@ -532,6 +619,15 @@ impl HostLine {
         let wait = wait_max.min(left / 10);
         tokio::time::timeout(wait, self.places.acquire()).await.ok()?.ok()
     }
+}
+
+/// QIWI said "too many requests" a while ago.
+fn cools_down(ask: &Ask<'_>, left: Duration) -> Error {
+    Error::new(&reason::RATE_LIMITED_UPSTREAM)
+        .retry_after(left)
+        .quota(format!("qiwi:{}", ask.route.area.as_str()), "The wallet cools down.")
+        .sent(Sent::No)
+        .attempts(ask.journal.attempts.load(Ordering::Relaxed))
 }
 
 fn headers(ask: &Ask<'_>) -> HeaderMap {

@@ -128,3 +128,6 @@ mod events;
 
 /// Several gateways over brokers: real processes, killed and replaced.
 mod replicas;
+
+/// What replicas tell each other, and how they share a wallet's pace.
+mod coordination;

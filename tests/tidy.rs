@@ -175,7 +175,7 @@ fn the_http_client_the_limiter_and_the_cache_have_one_home_each() {
     for (library, homes) in [
         ("reqwest", &["src/upstream.rs", "src/upstream/"][..]),
         ("governor", &["src/upstream.rs", "src/upstream/"]),
-        ("moka", &["src/cache.rs", "src/wallets.rs", "src/upstream.rs", "src/upstream/"]),
+        ("moka", &["src/cache.rs", "src/wallets.rs", "src/state/nats/log.rs", "src/upstream.rs", "src/upstream/"]),
         (
             "rustls",
             &[

@@ -188,7 +188,9 @@ section! {
         wait_max: Duration = ms(200), Duration::ZERO..=s(60);
         /// Whether refusals are only counted, not made.
         shadow: bool = false;
-        /// Replicas that share the limit, each taking its part.
+        /// Replicas that share the limit. With `state.engine = "nats"` they take turns, and this is the most
+        /// that ever run at once, updates included: what each may use alone while it cannot reach the
+        /// others is divided by it. Other engines give each its part of everything.
         replicas: u32 = 1, 1..=1000;
     }
 }

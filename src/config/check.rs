@@ -145,6 +145,9 @@ impl Findings<'_> {
                  own and the same payment may be made twice",
             );
         }
+        if shared {
+            self.shared_limit();
+        }
         if c.state.engine == Engine::Memory && !c.credentials.is_empty() {
             self.warn(
                 "state.engine",
@@ -206,6 +209,27 @@ impl Findings<'_> {
             if is_there && !partner {
                 self.mistake(name, &[], format!("needs {other} beside it"));
             }
+        }
+    }
+
+    /// What each replica may use alone while it cannot reach the others.
+    fn shared_limit(&mut self) {
+        let limit = &self.config.limit;
+        let all = limit.history_per_minute + limit.history_burst + limit.history_reserve;
+        if limit.replicas == 1 {
+            self.warn(
+                "limit.replicas",
+                "says that one replica runs; expected the most that ever run at once, updates \
+                 included: while more of them cannot reach each other, none reads a history",
+            );
+        } else if limit.replicas > all / 5 {
+            let text = format!(
+                "found {}, but the fifth of the limit for replicas that cannot reach each other \
+                 is {} requests a minute: one that is cut off reads no history",
+                limit.replicas,
+                all / 5
+            );
+            self.warn("limit.replicas", text);
         }
     }
 

@@ -137,6 +137,15 @@ section! {
         nats_patience: Duration = Duration::from_secs(3), Duration::from_millis(100)..=Duration::from_secs(60);
         /// Pause between trial writes, which show whether the brokers still store anything.
         nats_canary: Duration = Duration::from_secs(5), Duration::from_millis(50)..=HOUR;
+        /// How long one turn at a wallet's history may wait for the NATS cluster. A replica that waits
+        /// longer goes on with its own part of the limit, a fifth divided by `limit.replicas`.
+        nats_turn_timeout: Duration = Duration::from_millis(250), Duration::from_millis(10)..=Duration::from_secs(5);
+        /// How often replicas tell each other that they can be heard. After two and a half of these
+        /// without a word kept answers are not used until the link is back.
+        nats_beat: Duration = Duration::from_secs(1), Duration::from_millis(20)..=Duration::from_secs(60);
+        /// How long the work for a wallet (reading its history, its balances, its webhook) waits for
+        /// the replica that does it, once that is gone.
+        nats_lease: Duration = Duration::from_secs(5), Duration::from_millis(100)..=HOUR;
     }
 }
 

@@ -28,6 +28,8 @@ numbered! {
         Hook = 6,
         /// How far a reader of the log has come.
         Progress = 8,
+        /// Which replica looks after something.
+        Lease = 9,
     }
 }
 
@@ -109,6 +111,11 @@ pub trait Cells: Send + Sync + 'static {
         after: Option<&'a [u8]>,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<(CellKey, Cell)>, LogError>>;
+
+    /// Whether other processes use the same cells at the same time.
+    fn is_shared(&self) -> bool {
+        false
+    }
 }
 
 /// Whether a change is of a size that every engine takes.

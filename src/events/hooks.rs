@@ -10,7 +10,7 @@ mod shown;
 mod written;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
@@ -22,6 +22,7 @@ use super::cell::{CellKey, CellKind, Put, Value};
 use super::cipher::Cipher;
 use super::hub::now_ms;
 use super::store::{EventLog, LogError};
+use crate::coordination::Team;
 use crate::credentials::{Credential, Wallet};
 use crate::notification::Key;
 use crate::notification::wallet::Hook;
@@ -52,9 +53,25 @@ struct Known {
 #[derive(Default)]
 pub struct Hooks {
     known: Mutex<HashMap<Arc<str>, Known>>,
+    /// Who is told of changes.
+    team: OnceLock<Arc<Team>>,
 }
 
 impl Hooks {
+    /// Tells changes to the other replicas from now on.
+    pub fn tell(&self, team: Arc<Team>) {
+        let _ = self.team.set(team);
+    }
+
+    /// What is kept of these credentials may have been changed by another replica: it is read again
+    /// before it is used.
+    pub fn stale(&self, which: impl Fn(&str) -> bool) {
+        let mut known = self.known.lock();
+        for (_, known) in known.iter_mut().filter(|(name, _)| which(name)) {
+            known.version = None;
+        }
+    }
+
     /// The hooks that may sign messages for a credential's wallet now.
     pub async fn of(
         &self,
@@ -167,6 +184,17 @@ impl Hooks {
         Ok(hook.map(|hook| hook.address.clone()).filter(|address| !address.is_empty()))
     }
 
+    /// The active hook, as the log tells.
+    pub async fn kept(
+        &self,
+        log: &dyn EventLog,
+        cipher: &Cipher,
+        name: &Arc<str>,
+    ) -> Result<Option<Uuid>, LogError> {
+        self.load(log, cipher, name).await?;
+        Ok(self.current(name))
+    }
+
     /// Whether a hook is known as the active one, with a key.
     pub fn has_key(&self, name: &Arc<str>, id: Uuid) -> bool {
         let known = self.known.lock();
@@ -229,6 +257,9 @@ impl Hooks {
             }
             let value = Value::new(written.sealed(cipher, &cell)?);
             if let Put::Done(version) = log.put(cell.clone(), version, Some(value)).await? {
+                if let Some(team) = self.team.get() {
+                    team.hook(name);
+                }
                 self.put(name, version, written, true);
                 return Ok(());
             }

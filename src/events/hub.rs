@@ -1,7 +1,7 @@
 //! What everything about events shares: log, keys, names and settings.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -13,6 +13,7 @@ use super::feed::Feed;
 use super::hooks::Hooks;
 use super::id::Owner;
 use super::interest::Interest;
+use super::lease::Leases;
 use super::missed::Missed;
 use super::record::Source;
 use super::seats::Seats;
@@ -34,6 +35,8 @@ pub struct Hub {
     pub cursors: Cursors,
     /// Webhooks and their keys.
     pub hooks: Hooks,
+    /// What work is this replica's.
+    pub leases: Leases,
     /// How streams are served.
     pub settings: config::Events,
     /// How notifications are taken.
@@ -81,6 +84,7 @@ impl Hub {
         key: Arc<LedgerKey>,
         settings: config::Events,
         notifications: config::Notifications,
+        lease: Duration,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Unusable> {
         let unusable = |key, problem: String| Unusable { key, problem };
@@ -104,6 +108,7 @@ impl Hub {
             cipher: Cipher::new(&key.derived("events")),
             cursors: Cursors::new(&[key.derived("cursors")], uuid::Uuid::nil()),
             hooks: Hooks::default(),
+            leases: Leases::new(Arc::clone(&log), lease, Arc::clone(&metrics)),
             log,
             feed: Feed::new(settings.readers_max),
             seats: Seats::new(settings.streams_max),
@@ -151,7 +156,9 @@ impl Hub {
     pub async fn finish(&self) {
         self.draining.cancel();
         self.tasks.close();
-        let _ = tokio::time::timeout(self.notifications.store_timeout, self.tasks.wait()).await;
+        let within = self.notifications.store_timeout;
+        let _ = tokio::time::timeout(within, self.tasks.wait()).await;
+        let _ = tokio::time::timeout(within, self.leases.finish()).await;
     }
 
     /// Notes that a notification for a named credential could not be stored: the wallet's history

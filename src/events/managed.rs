@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use super::hooks::State;
 use super::learn::active;
+use super::lease::Work;
 use super::store::LogError;
 use crate::config::{About, Webhook};
 use crate::credentials::{Credential, Kind};
@@ -25,6 +26,8 @@ use crate::pb::wallet::v1 as pb;
 
 /// Hooks looked at at once.
 const AT_ONCE: usize = 4;
+/// How often it is looked whether another replica still looks after a hook.
+const OTHERS_PAUSE: Duration = Duration::from_secs(1);
 /// How long one look may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The pause after the first failure; it doubles with each further one.
@@ -61,6 +64,11 @@ async fn watch(gateway: &Gateway, name: Arc<str>, places: &Semaphore) {
     let mut watch = Watch::default();
     let every = gateway.hub().notifications.hook_check;
     loop {
+        if !gateway.is_hooks_keeper(&name) {
+            gateway.show_kept_hook(&name).await;
+            tokio::time::sleep(OTHERS_PAUSE.min(every)).await;
+            continue;
+        }
         let state = {
             let _place = places.acquire().await;
             let look = AssertUnwindSafe(gateway.look_at_hook(&name, &mut watch)).catch_unwind();
@@ -73,7 +81,12 @@ async fn watch(gateway: &Gateway, name: Arc<str>, places: &Semaphore) {
         let failed = matches!(state, State::Failing(_));
         watch.failures = if failed { watch.failures.saturating_add(1) } else { 0 };
         show(gateway, &name, state);
-        tokio::time::sleep(pause(every, watch.failures, crate::upstream::jitter())).await;
+        let pause = pause(every, watch.failures, crate::upstream::jitter());
+        let until = Instant::now() + pause;
+        while Instant::now() < until && gateway.is_hooks_keeper(&name) {
+            let left = until.saturating_duration_since(Instant::now());
+            tokio::time::sleep(OTHERS_PAUSE.min(left)).await;
+        }
     }
 }
 
@@ -131,6 +144,33 @@ impl From<LogError> for Trouble {
 }
 
 impl Gateway {
+    /// Whether looking after a credential's hook is this replica's work.
+    fn is_hooks_keeper(&self, name: &str) -> bool {
+        let leases = &self.hub().leases;
+        if !leases.is_shared() {
+            return true;
+        }
+        let Some(credential) = self.credentials().named(name) else { return true };
+        leases.is_mine(Work::Webhook(self.hub().owner_of(&credential, None)))
+    }
+
+    /// Shows a hook that another replica looks after, as far as the log tells.
+    async fn show_kept_hook(&self, name: &Arc<str>) {
+        let hub = self.hub();
+        let Some(credential) = self.credentials().named(name) else { return };
+        let secret = credential.hook().path_secret.as_ref().map(|secret| secret.expose_secret());
+        let Some(wanted) = hub.notifications.address(About::Wallet, name, secret) else { return };
+        hub.hooks.stale(|of| of == &**name);
+        let Ok(kept) = hub.hooks.kept(&*hub.log, &hub.cipher, name).await else { return };
+        if kept.is_some_and(|id| hub.hooks.has_key(name, id))
+            && let Some(id) = kept
+            && let Ok(Some(address)) = hub.hooks.address(&*hub.log, &hub.cipher, name, id).await
+            && address == wanted
+        {
+            show(self, name, State::Registered);
+        }
+    }
+
     async fn look_at_hook(&self, name: &Arc<str>, watch: &mut Watch) -> State {
         match self.keep_hook(name, watch).await {
             Ok(state) => state,

@@ -38,6 +38,7 @@ pub async fn run(gateway: Arc<Gateway>) {
             doubt::run(&asker),
             history::run(&asker),
             balance::run(&asker),
+            asker.hub().leases.run(),
         );
     };
     tokio::select! {

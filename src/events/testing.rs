@@ -49,7 +49,8 @@ pub fn hub_of(log: Arc<dyn EventLog>, settings: config::Events) -> Hub {
     let meter = opentelemetry::global::meter("test");
     let metrics = Arc::new(Metrics::new(&meter, &[], "0", &Arc::default()));
     let key = Arc::new(LedgerKey::new(&[7; 32]));
-    Hub::new(log, key, settings, Config::default().notifications, metrics).unwrap()
+    let Config { notifications, state, .. } = Config::default();
+    Hub::new(log, key, settings, notifications, state.nats_lease, metrics).unwrap()
 }
 
 /// The event of a number: kinds take turns, and every number is a fact of its own.

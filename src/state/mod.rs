@@ -11,7 +11,7 @@ mod disk;
 mod embedded;
 mod events;
 mod memory;
-mod nats;
+pub mod nats;
 pub mod open;
 mod refusing;
 mod rules;

@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use super::disk::sync_folder;
 use super::nats;
+use super::nats::coordinate::{self, NatsCoordination};
 use super::{
     EmbeddedLedger, EmbeddedLog, MemoryLedger, MemoryLog, Refusing, RefusingLog, Settings,
 };
 use crate::config::{Engine, State};
+use crate::coordination::{Alone, Coordination};
 use crate::events::hub::now_ms;
 use crate::events::{EventLog, LogError, Retention};
 use crate::ledger::seal::KEY_LEN;
@@ -27,6 +29,8 @@ pub struct Opened {
     pub key: LedgerKey,
     /// Where events are kept.
     pub log: Arc<dyn EventLog>,
+    /// What is shared with other replicas.
+    pub coordination: Arc<dyn Coordination>,
 }
 
 /// Opens what is configured. What goes wrong does not keep the gateway from starting: payments or
@@ -60,7 +64,8 @@ pub async fn open(state: &State, retention: Retention) -> Result<Opened, ring::e
         Ok((store, _)) => store,
         Err(error) => Arc::new(Refusing::new(error)),
     };
-    Ok(Opened { store, key: LedgerKey::new(&key.unwrap_or(random)), log })
+    let key = LedgerKey::new(&key.unwrap_or(random));
+    Ok(Opened { store, key, log, coordination: Arc::new(Alone) })
 }
 
 async fn open_log(state: &State, retention: Retention) -> Result<Arc<dyn EventLog>, LogError> {
@@ -91,11 +96,16 @@ async fn open_nats(state: &State, retention: Retention, random: [u8; KEY_LEN]) -
     };
     let key = LedgerKey::new(&secret.unwrap_or(random));
     match opened {
-        Ok(opened) => Opened { store: Arc::new(opened.ledger), key, log: Arc::new(opened.log) },
+        Ok(opened) => {
+            let settings = coordinate::Settings::new(&state.nats_prefix, state.nats_replicas);
+            let coordination = NatsCoordination::new(opened.client, settings);
+            Opened { store: Arc::new(opened.ledger), key, log: Arc::new(opened.log), coordination }
+        }
         Err(error) => {
             tracing::error!(error = %error, "payments and notifications are refused");
             let log = RefusingLog::new(LogError::Unavailable(error.to_string()));
-            Opened { store: Arc::new(Refusing::new(error)), key, log: Arc::new(log) }
+            let store = Arc::new(Refusing::new(error));
+            Opened { store, key, log: Arc::new(log), coordination: Arc::new(Alone) }
         }
     }
 }

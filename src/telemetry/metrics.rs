@@ -16,6 +16,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, MeterProvider as _, UpDownCounter};
 use opentelemetry_sdk::metrics::{Instrument, SdkMeterProvider, Stream};
 
+use super::coordination::CoordinationMetrics;
 use super::events::EventMetrics;
 use super::names;
 use super::payments::PaymentMetrics;
@@ -118,6 +119,8 @@ pub struct Metrics {
     unreadable_time: Counter<u64>,
     undocumented_reply: Counter<u64>,
     deadline_header_malformed: Counter<u64>,
+    /// Instruments of what replicas share.
+    pub coordination: CoordinationMetrics,
     /// Instruments of payments.
     pub payments: PaymentMetrics,
     /// Instruments of notifications, the event log and its streams.
@@ -249,6 +252,7 @@ impl Metrics {
                 "{call}",
                 "Calls whose grpc-timeout header could not be read.",
             ),
+            coordination: CoordinationMetrics::new(meter),
             payments: PaymentMetrics::new(meter),
             events: EventMetrics::new(meter),
         };

@@ -10,6 +10,7 @@
 
 mod clock;
 mod context;
+mod coordination;
 mod events;
 mod filter;
 mod json;

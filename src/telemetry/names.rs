@@ -47,6 +47,8 @@ pub const SERVICE_NAME: &str = "service.name";
 /// Resource attribute: version of the service.
 pub const SERVICE_VERSION: &str = "service.version";
 
+/// Label: whether a word was sent or received.
+pub const DIRECTION: &str = "direction";
 /// Label: upstream host.
 pub const HOST: &str = "host";
 /// Label: API area of an upstream host.
@@ -142,6 +144,18 @@ pub const PAYMENTS_OPEN: &str = "qiwi.payments.open";
 pub const PAYMENT_DOUBT: &str = "qiwi.payment.doubt";
 /// Counter: readings of QIWI's history for payments.
 pub const HISTORY_READINGS: &str = "qiwi.history.readings";
+/// Gauge: whether the other replicas can be heard.
+pub const REPLICA_LINK_UP: &str = "qiwi.replica_link.up";
+/// Gauge: replicas heard lately.
+pub const REPLICAS: &str = "qiwi.replicas";
+/// Counter: history requests permitted, by whose part they came from.
+pub const HISTORY_TURNS: &str = "qiwi.history.turns";
+/// Counter: words among replicas.
+pub const REPLICA_WORDS: &str = "qiwi.replica_words";
+/// Counter: drops of all kept answers.
+pub const CACHE_DROPPED: &str = "qiwi.cache.dropped";
+/// Gauge: leases held.
+pub const LEASES: &str = "qiwi.leases";
 /// Counter: notifications read.
 pub const NOTIFICATIONS: &str = "qiwi.notifications";
 /// Counter: requests to the notification listener that were refused.

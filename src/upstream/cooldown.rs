@@ -128,6 +128,19 @@ impl Cooldowns {
         longest
     }
 
+    /// Somebody else was refused: nothing is sent before a moment.
+    pub fn extend(&self, subjects: Subjects, area: Area, until: Instant) {
+        let mut cooling = self.cooling.lock();
+        for subject in subjects.iter() {
+            let state = cooling.get(&(subject, area)).copied();
+            if state.is_none_or(|state| state.until < until) {
+                let level = state.map_or(0, |state| state.level);
+                let state = Cooling { until, level, probing: None, cleared: None };
+                cooling.insert((subject, area), state);
+            }
+        }
+    }
+
     /// A request started at `started` succeeded.
     pub fn succeeded(&self, subjects: Subjects, area: Area, started: Instant) {
         let mut cooling = self.cooling.lock();

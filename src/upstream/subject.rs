@@ -37,6 +37,11 @@ impl Subjects {
         self.token.into_iter().chain(self.number)
     }
 
+    /// The wallet's number, where it is known.
+    pub fn number(self) -> Option<u64> {
+        self.number.and_then(|Subject(number)| u64::try_from(number).ok())
+    }
+
     /// One that identifies the token, for counting distinct ones.
     pub fn token(self) -> Option<Subject> {
         self.token

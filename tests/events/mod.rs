@@ -25,13 +25,13 @@ mod pay;
 /// What QIWI says when it is asked about them.
 mod pay_confirmed;
 /// What the gateway finds out by itself: confirmations, histories, balances.
-mod poll;
+pub mod poll;
 /// Lists, single events, the state of the log, and whose events a call sees.
 mod read;
 /// Several gateways over one log.
 mod replicas;
 /// A log that tests come in between.
-mod shared;
+pub mod shared;
 /// Streams: resuming, slow clients, ends.
 mod stream;
 /// The command that prints the log.

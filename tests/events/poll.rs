@@ -3,7 +3,7 @@
 mod balances;
 mod confirmation;
 mod history;
-pub(super) mod world;
+pub mod world;
 
 use std::time::{Duration, Instant};
 

@@ -52,6 +52,10 @@ impl Between {
 }
 
 impl Cells for Between {
+    fn is_shared(&self) -> bool {
+        self.log.is_shared()
+    }
+
     fn cell<'a>(&'a self, key: &'a CellKey) -> BoxFuture<'a, Result<Option<Cell>, LogError>> {
         async move {
             self.works()?;

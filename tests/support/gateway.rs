@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use qiwi_gateway::config::{BaseUrl, Config, CredentialConfig, Poll, Variable};
+use qiwi_gateway::coordination::{Alone, Coordination};
 use qiwi_gateway::credentials::{Kind, Wallet};
 use qiwi_gateway::events::EventLog;
 use qiwi_gateway::ledger::LedgerKey;
@@ -172,15 +173,28 @@ impl Setup {
 
     /// Starts it, or says why not.
     pub async fn try_start(self) -> Result<Gateway, StartError> {
-        self.run(None).await
+        self.run(None, Arc::new(Alone)).await
     }
 
     /// Starts it over this log, which others may share, with a ledger in memory.
     pub async fn start_over(self, log: Arc<dyn EventLog>) -> Gateway {
-        self.run(Some(log)).await.unwrap_or_else(|error| panic!("{error}"))
+        self.run(Some(log), Arc::new(Alone)).await.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    async fn run(self, log_of_events: Option<Arc<dyn EventLog>>) -> Result<Gateway, StartError> {
+    /// Starts it over this log, in turns with whoever shares this coordination.
+    pub async fn start_beside(
+        self,
+        log: Arc<dyn EventLog>,
+        coordination: Arc<dyn Coordination>,
+    ) -> Gateway {
+        self.run(Some(log), coordination).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    async fn run(
+        self,
+        log_of_events: Option<Arc<dyn EventLog>>,
+        coordination: Arc<dyn Coordination>,
+    ) -> Result<Gateway, StartError> {
         let Self { config, env, telemetry } = self;
         let log = MemoryLog::default();
         let settings =
@@ -195,7 +209,7 @@ impl Setup {
             Some(log) => {
                 // The same key for all who share it: what one seals the others open.
                 let (store, key) = (Arc::new(MemoryLedger::new()), LedgerKey::new(&SHARED_KEY));
-                let opening = async { Ok(Opened { store, key, log }) };
+                let opening = async { Ok(Opened { store, key, log, coordination }) };
                 Server::start_with(config, &telemetry, env, opening).await?
             }
         };

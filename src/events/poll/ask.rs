@@ -11,6 +11,7 @@ use crate::call::Context;
 use crate::credentials::{Credential, Kind};
 use crate::error::{Error, reason};
 use crate::events::hub::Hub;
+use crate::events::lease::Work;
 use crate::events::{LogError, Owner};
 use crate::gateway::{Gateway, route};
 use crate::method::Method;
@@ -63,7 +64,7 @@ pub(super) struct Asker {
 impl Asker {
     pub(super) fn new(gateway: Arc<Gateway>) -> Option<Self> {
         Some(Self {
-            budgets: Budgets::new(&gateway.config().limit),
+            budgets: Budgets::new(&gateway.config().limit, gateway.hub().leases.is_shared()),
             targets: Targets::default(),
             list: operations::find("/qiwi.wallet.v1.HistoryService/ListTransactions")?,
             transaction: operations::find("/qiwi.wallet.v1.HistoryService/GetTransaction")?,
@@ -79,6 +80,11 @@ impl Asker {
 
     pub(super) fn metrics(&self) -> &Metrics {
         self.gateway.metrics()
+    }
+
+    /// Whether what is asked about an owner's transactions is this replica's to ask.
+    pub(super) fn is_mine(&self, owner: &Owner) -> bool {
+        self.hub().leases.is_mine(Work::History(*owner))
     }
 
     /// The target of a named credential, if it meets a need and its wallet is known.

@@ -16,6 +16,7 @@ use super::tail;
 use super::targets::{Need, Target};
 use crate::config::Balances;
 use crate::events::hub::now_ms;
+use crate::events::lease::Work;
 use crate::events::wire::{self, Origin};
 use crate::events::{Append, Chain, Event, EventId, Kind, LogError, Outcome, Owner, Source, Trust};
 use crate::pb::events::v1 as pb;
@@ -59,6 +60,7 @@ pub(super) async fn run(asker: &Asker) {
         let wanted = |of: &Target| always || hub.interest.wants(&of.owner);
         let mut targets = asker.all(Need::Balances).await;
         targets.retain(wanted);
+        targets.retain(|of| hub.leases.is_mine(Work::Balances(of.owner)));
         polled.retain(|owner, _| targets.iter().any(|of| of.owner == *owner));
         targets.retain(|of| polled.get(&of.owner).is_none_or(|polled| polled.due <= now));
         let mut polls = futures_util::stream::iter(targets)

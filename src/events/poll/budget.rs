@@ -58,18 +58,20 @@ pub(super) struct Budgets {
 }
 
 impl Budgets {
-    pub(super) fn new(limit: &config::Limit) -> Self {
+    /// `one_asks` says that of all replicas one asks about a wallet; otherwise each has its part.
+    pub(super) fn new(limit: &config::Limit, one_asks: bool) -> Self {
+        let replicas = if one_asks { 1 } else { limit.replicas.max(1) };
         let whole = PERMITTED.min(
             limit
                 .history_per_minute
                 .saturating_add(limit.history_burst)
                 .saturating_add(limit.history_reserve),
         );
-        let part = (whole / PART / limit.replicas.max(1)).max(2);
+        let part = (whole / PART / replicas).max(2);
         let burst = BURST.min(part / 2).max(1);
         let interval = limit.period / part.saturating_sub(burst).max(1);
         let of_wallets = Pace { interval, burst };
-        let each = (limit.merchant_per_minute / limit.replicas.max(1)).max(1);
+        let each = (limit.merchant_per_minute / replicas).max(1);
         // A second's worth may come at once.
         let of_merchants = Pace { interval: limit.period / each, burst: (each / 60).max(1) };
         Self { of_wallets, of_merchants, paced: Mutex::default() }
@@ -159,7 +161,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_minute_holds_more_than_a_fifth() {
-        let budgets = Budgets::new(&Config::default().limit);
+        let budgets = Budgets::new(&Config::default().limit, false);
         let (one, other) = (Owner::from_bytes([1; 16]), Owner::from_bytes([2; 16]));
         let mut taken = Vec::new();
         let begun = Instant::now();
@@ -175,7 +177,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_merchant_has_a_pace_of_its_own() {
-        let budgets = Budgets::new(&Config::default().limit);
+        let budgets = Budgets::new(&Config::default().limit, false);
         let site = Owner::from_bytes([3; 16]);
         let begun = Instant::now();
         for _ in 0..60 {
@@ -190,7 +192,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_refusal_makes_the_whole_wallet_rest() {
-        let budgets = Budgets::new(&Config::default().limit);
+        let budgets = Budgets::new(&Config::default().limit, false);
         let owner = Owner::from_bytes([1; 16]);
         let error = Error::new(&reason::RATE_LIMITED_UPSTREAM);
         budgets.failed(&owner, &error.retry_after(Duration::from_secs(300)));

@@ -38,6 +38,8 @@ const AT_ONCE: usize = 8;
 /// The first pause after a question that brought nothing; doubled up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(120);
+/// The pause before it is looked again whether another replica has asked.
+const NOT_MINE: Duration = Duration::from_secs(1);
 /// How often the list is gone through.
 const TICK: Duration = Duration::from_millis(100);
 /// The least time between two writings.
@@ -208,6 +210,10 @@ async fn look(asker: &Asker, seq: u64) -> Result<Looked, LogError> {
         if hub.log.get(EventId::confirmation(&subject.id, outcome)).await?.is_some() {
             return Ok(Looked::Done);
         }
+    }
+    // Whoever it is for asks; should it be gone, this replica takes over.
+    if !asker.is_mine(&subject.owner) {
+        return Ok(Looked::Later(Some(NOT_MINE)));
     }
     let age = age(&stored);
     if age > hub.settings.confirm_within {

@@ -82,6 +82,9 @@ async fn look(asker: &Asker, waiting: &Waiting) -> Result<bool, LogError> {
             return Ok(true);
         }
     }
+    if !asker.is_mine(&owner) {
+        return Ok(false);
+    }
     let Found::Target(target) = asker.who(&owner, Need::Transaction).await else {
         return Ok(false);
     };

@@ -57,6 +57,12 @@ async fn look_after(asker: &Asker, name: Arc<str>) {
     loop {
         let mode = mode(asker, &target);
         let gap = gap(asker, &target);
+        // What was missed here only this replica knows.
+        if gap.is_none() && !asker.is_mine(&target.owner) {
+            (pause, failures) = (settings.poll_fastest, 0);
+            tokio::time::sleep(LOOK).await;
+            continue;
+        }
         let source = match mode {
             Mode::Poll => Source::HistoryPoll,
             Mode::Reconcile | Mode::Nothing => Source::Reconciled,
@@ -101,7 +107,7 @@ async fn look_after(asker: &Asker, name: Arc<str>) {
         };
         // Notifications that were missed do not wait, but for a log that works and for QIWI.
         let until = Instant::now() + wait;
-        while Instant::now() < until {
+        while Instant::now() < until && asker.is_mine(&target.owner) {
             if failures == 0 && hub.log.health().is_ok() && self::gap(asker, &target).is_some() {
                 break;
             }

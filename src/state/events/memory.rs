@@ -23,6 +23,7 @@ pub struct MemoryLog {
     kept: Mutex<Kept>,
     epoch: Uuid,
     retention: Retention,
+    is_shared: bool,
     tail: watch::Sender<u64>,
 }
 
@@ -66,8 +67,15 @@ impl MemoryLog {
             kept: Mutex::default(),
             epoch: Uuid::new_v4(),
             retention,
+            is_shared: false,
             tail: watch::Sender::new(0),
         }
+    }
+
+    /// The same for several gateways of one process.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self { is_shared: true, ..self }
     }
 }
 
@@ -188,6 +196,10 @@ impl Kept {
 }
 
 impl Cells for MemoryLog {
+    fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
     fn cell<'a>(&'a self, key: &'a CellKey) -> BoxFuture<'a, Result<Option<Cell>, LogError>> {
         async move { Ok(self.kept.lock().cells.get(key).cloned()) }.boxed()
     }

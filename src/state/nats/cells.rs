@@ -139,6 +139,10 @@ impl Cells for NatsLog {
         .boxed()
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn cells<'a>(
         &'a self,
         kind: CellKind,

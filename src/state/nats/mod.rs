@@ -12,6 +12,7 @@
 mod broker;
 mod cells;
 mod connect;
+pub mod coordinate;
 mod index;
 mod keeper;
 mod ledger;

@@ -92,10 +92,18 @@ async fn gateway(
     let settings = config.payments.clone();
     let payments = Payments::new(opened.store, Arc::clone(&key), settings, Arc::clone(&metrics));
     let (events, notifications) = (config.events.clone(), config.notifications.clone());
-    let hub = Hub::new(opened.log, key, events, notifications, Arc::clone(&metrics)).unwrap();
+    let hub = Hub::new(
+        opened.log,
+        key,
+        events,
+        notifications,
+        config.state.nats_lease,
+        Arc::clone(&metrics),
+    )
+    .unwrap();
     let pages = PageTokens::new(&[], Duration::from_secs(60));
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Arc::new(Gateway::new(config, credentials, metrics, pages, payments, hub, None).unwrap())
+    Arc::new(Gateway::new(config, credentials, metrics, pages, payments, hub, None, None).unwrap())
 }
 
 async fn look(gateway: &Gateway, name: &str) -> State {
