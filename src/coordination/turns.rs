@@ -282,7 +282,8 @@ impl Turns {
             Ok(answer) => answer,
             Err(_) => Err(Away("no answer in time".to_owned())),
         };
-        if answer.is_err() {
+        if let Err(error) = &answer {
+            tracing::debug!(error = %error, "the shared pace could not be asked");
             let until = Instant::now() + AWAY;
             let mut away_until = self.away_until.lock();
             *away_until = Some(away_until.map_or(until, |of| of.max(until)));

@@ -80,6 +80,7 @@ fn options() -> async_nats::ConnectOptions {
     async_nats::ConnectOptions::new()
         .retry_on_initial_connect()
         .connection_timeout(Duration::from_secs(1))
+        .ping_interval(Duration::from_millis(500))
         .reconnect_delay_callback(|_| Duration::from_millis(50))
 }
 

@@ -56,7 +56,7 @@ async fn list(channel: &Channel) -> Result<(), tonic::Status> {
     Ask::with(MAIN).raw(channel, TRANSACTIONS, Vec::new()).await.map(drop)
 }
 
-async fn balances(channel: &Channel) -> String {
+pub async fn balances(channel: &Channel) -> String {
     let request = pb::ListBalancesRequest::default();
     let reply: tonic::Response<pb::ListBalancesResponse> =
         Ask::with(MAIN).unary(channel, BALANCES, request).await.unwrap();

@@ -9,9 +9,15 @@ use qiwi_gateway::coordination::pace::Refused;
 use qiwi_gateway::coordination::share::Shares;
 use qiwi_gateway::coordination::turns::{Denied, Turns};
 use qiwi_gateway::coordination::{Coordination, Heard, Name, Swap};
+use qiwi_gateway::events::{EventLog, Retention};
+use qiwi_gateway::pb::wallet::v1 as pb;
+use qiwi_gateway::state::MemoryLog;
 use qiwi_gateway::state::nats::coordinate::{NatsCoordination, Settings};
+use tonic::transport::Channel;
 
 use super::broker::{Broker, Pipe, client, clients};
+use super::gateways::balances;
+use crate::support::*;
 
 /// Longer than a busy machine takes to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,7 +36,27 @@ async fn links(broker: &Broker, count: usize) -> Vec<Arc<NatsCoordination>> {
     settings.young = Duration::ZERO;
     settings.patience = PATIENCE;
     let links = clients.into_iter().map(|client| NatsCoordination::new(client, settings.clone()));
-    links.collect()
+    let links: Vec<_> = links.collect();
+    for link in &links {
+        is_led(link).await;
+    }
+    links
+}
+
+/// Waits until a stream that was just made is led: until then brokers let questions go unanswered.
+async fn is_led(link: &NatsCoordination) {
+    let begun = Instant::now();
+    let second = Duration::from_secs(1);
+    loop {
+        let asked = async {
+            link.beat("led".into()).await?;
+            link.get(Name::from_u128(0)).await
+        };
+        if matches!(tokio::time::timeout(second, asked).await, Ok(Ok(_))) {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "the stream is led");
+    }
 }
 
 fn shares(replicas: u32) -> Shares {
@@ -134,6 +160,79 @@ async fn a_broker_that_is_killed_is_given_up_in_time_and_used_again_when_it_is_b
     }
     // And it is the same register as before.
     assert!(link.get(name).await.unwrap().unwrap().version > before.version);
+}
+
+/// A gateway beside others over this link.
+async fn beside(
+    fake: &Fake,
+    log: &Arc<dyn EventLog>,
+    link: Arc<NatsCoordination>,
+) -> (Gateway, Channel) {
+    let setup = Setup::new(fake).set(|config| {
+        config.cache.balance = Duration::from_secs(60);
+        config.state.nats_beat = Duration::from_millis(400);
+        config.limit.replicas = 2;
+    });
+    let gateway = setup.start_beside(Arc::clone(log), link).await;
+    is_linked(&gateway, 1).await;
+    let channel = gateway.channel().await;
+    (gateway, channel)
+}
+
+async fn is_linked(gateway: &Gateway, up: u64) {
+    let begun = Instant::now();
+    while gateway.metric("qiwi_replica_link_up", &[]).await != up {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the link is {up}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn gateways_hear_each_other_over_a_broker_and_one_that_does_not_keeps_nothing() {
+    let broker = Broker::start().await;
+    let pipe = Pipe::to(broker.address()).await;
+    let fake = Fake::by(|seen| match &*seen.method {
+        "POST" => Answer::new(201, ""),
+        _ => balance_answer(),
+    })
+    .await;
+    let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new(Retention::DEFAULT).shared());
+    let settings = Settings::new("qiwi", 1);
+    let link = |client| NatsCoordination::new(client, settings.clone());
+    let (one, one_channel) = beside(&fake, &log, link(client(broker.address()).await)).await;
+    let (other, channel) = beside(&fake, &log, link(client(pipe.address()).await)).await;
+    let heard = async |gateway: &Gateway| {
+        let begun = Instant::now();
+        while gateway.metric("qiwi_replicas", &[]).await < 2 {
+            assert!(begun.elapsed() < Duration::from_secs(30), "they hear each other");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    heard(&one).await;
+    heard(&other).await;
+    // A stranger's first beat drops what is kept; from here on nothing does.
+    while balances(&channel).await != "hit" {}
+    let request =
+        pb::CreateBalanceRequest { alias: "qw_wallet_usd".to_owned(), ..Default::default() };
+    let _: tonic::Response<pb::CreateBalanceResponse> = Ask::with(MAIN)
+        .unary(&one_channel, "qiwi.wallet.v1.BalanceService/CreateBalance", request)
+        .await
+        .unwrap();
+    let begun = Instant::now();
+    while other.metric("qiwi_replica_words_total", &["received", "forget"]).await == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the hint arrives");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(balances(&channel).await, "miss");
+    assert_eq!(balances(&channel).await, "hit");
+    pipe.swallow(true);
+    is_linked(&other, 0).await;
+    assert_eq!(balances(&channel).await, "miss");
+    assert_eq!(balances(&channel).await, "miss");
+    assert_eq!(one.metric("qiwi_replica_link_up", &[]).await, 1, "the other one is not concerned");
+    pipe.swallow(false);
+    is_linked(&other, 1).await;
+    while balances(&channel).await != "hit" {}
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

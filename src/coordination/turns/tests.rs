@@ -131,12 +131,12 @@ proptest! {
         });
     }
 
-    /// Replicas whose clocks are minutes apart and run at their own: each sees values late, and
-    /// subtracts what passed since by its own clock.
+    /// Replicas whose clocks are up to an hour apart: each sees values when they are tried or only
+    /// when it acts itself, and subtracts what passed since by its own clock.
     #[test]
     fn clocks_that_are_apart_make_nothing_faster(
         offsets in prop::array::uniform3(0u64..3600),
-        events in prop::collection::vec((0usize..3, 0u64..2000, 0u64..300), 1..600),
+        events in prop::collection::vec((0usize..3, 0u64..600, 0u64..300, any::<bool>()), 1..600),
     ) {
         let shares = Shares::new(&limit(3), Duration::from_millis(300));
         let terms = shares.shared;
@@ -146,7 +146,7 @@ proptest! {
         let mut views: [(u64, Pace, Duration); 3] =
             std::array::from_fn(|at| (0, Pace::default(), Duration::from_secs(offsets[at])));
         let (mut version, mut sent) = (0u64, VecDeque::new());
-        for (at, gap, delay) in events {
+        for (at, gap, delay, heard) in events {
             now += ms(gap);
             let clock = now + Duration::from_secs(offsets[at]);
             if views[at].0 != version {
@@ -159,13 +159,15 @@ proptest! {
             // Written as it goes over the wire.
             register = Pace::decode(&next.encode(1)).unwrap().0;
             version += 1;
-            views[at] = (version, register, clock);
+            for (of, view) in views.iter_mut().enumerate().filter(|(of, _)| heard || *of == at) {
+                *view = (version, register, now + Duration::from_secs(offsets[of]));
+            }
             // It arrives a little later; another one may be faster.
             sent.push_back(now + ms(delay));
             let arrived: Vec<_> = sent.iter().copied().collect();
             for begin in &arrived {
                 let within = arrived.iter().filter(|of| *of >= begin && **of - *begin < MINUTE);
-                prop_assert!(within.count() <= 80);
+                prop_assert!(within.count() <= 72);
             }
             sent.retain(|of| now.saturating_sub(*of) < MINUTE * 2);
         }
