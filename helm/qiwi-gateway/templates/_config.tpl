@@ -110,7 +110,7 @@ The gateway's configuration and the volume are both made of this list.
   {{- with $nats.user -}}{{- $_ := set $c.state "nats_user" . -}}{{- end -}}
   {{- with $nats.monitorUrls -}}{{- $_ := set $c.state "nats_monitor_urls" . -}}{{- end -}}
   {{- with $nats.placementTag -}}{{- $_ := set $c.state "nats_placement_tag" . -}}{{- end -}}
-  {{- $_ := set $c.limit "replicas" (int (include "qiwi-gateway.replicasMax" .)) -}}
+  {{- $_ := set $c.limit "replicas" (int (include "qiwi-gateway.podsMax" .)) -}}
 {{- else -}}
   {{- $_ := set $c.state "path" (include "qiwi-gateway.state" .) -}}
 {{- end -}}

@@ -92,8 +92,9 @@ readinessProbe:
 {{- end -}}
 
 {{/*
-The pod of both workloads. The checksum replaces pods when settings change that are read at start only; Secrets are read
-again while the gateway runs, so they have none.
+The pod of both workloads. The checksum replaces pods when settings change that are read at start only. Credentials,
+callers and all files of Secrets are read again while the gateway runs, so they are not in it; only that the last caller
+went is, because the gateway does not open its door to everybody without a restart.
 */}}
 {{- define "qiwi-gateway.podTemplate" -}}
 {{- $nats := eq .Values.state.engine "nats" -}}
@@ -103,7 +104,8 @@ metadata:
     {{- $own := omit (merge (fromYaml (include "qiwi-gateway.selector" .)) (fromYaml (include "qiwi-gateway.common" .))) "helm.sh/chart" "app.kubernetes.io/managed-by" }}
     {{- toYaml (merge $own .Values.podLabels .Values.commonLabels) | nindent 4 }}
   annotations:
-    checksum/config: {{ include "qiwi-gateway.config" . | sha256sum }}
+    {{- $settings := fromJson (include "qiwi-gateway.settings" .) }}
+    checksum/config: {{ dict "sections" $settings.sections "open" (empty $settings.callers) | toJson | sha256sum }}
     kubectl.kubernetes.io/default-container: gateway
     {{- with merge (dict) .Values.podAnnotations .Values.commonAnnotations }}
     {{- toYaml . | nindent 4 }}

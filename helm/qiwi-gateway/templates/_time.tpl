@@ -43,3 +43,16 @@ down, telemetry leaves. Ten more are margin.
 {{- int .Values.replicaCount -}}
 {{- end -}}
 {{- end -}}
+
+{{/* The most pods there may be while pods are replaced. */}}
+{{- define "qiwi-gateway.podsMax" -}}
+{{- $most := int (include "qiwi-gateway.replicasMax" .) -}}
+{{- $surge := toString .Values.updateStrategy.maxSurge -}}
+{{- if ne .Values.state.engine "nats" -}}
+1
+{{- else if hasSuffix "%" $surge -}}
+{{- add $most (div (add (mul $most (int (trimSuffix "%" $surge))) 99) 100) -}}
+{{- else -}}
+{{- add $most (int $surge) -}}
+{{- end -}}
+{{- end -}}
