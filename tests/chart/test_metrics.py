@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from chart import CASES, CHART, ROOT, name_of, objects, of_kind
-from running import Running
 
 ALERTS = sorted((CHART / "files/alerts").glob("*.yaml"))
 DASHBOARDS = sorted((CHART / "files/dashboards").glob("*.json"))
@@ -35,18 +34,6 @@ NOT_YET_KNOWN = {
     "qiwi_replica_words_total": {"direction", "kind"},
     "qiwi_cache_dropped_total": {"reason"},
 }
-
-
-@pytest.fixture(scope="session")
-def page(binary, tmp_path_factory) -> str:
-    """The metrics page of a gateway that has been called."""
-    gateway = Running(binary, tmp_path_factory.mktemp("gateway"))
-    try:
-        gateway.wait()
-        gateway.exercise()
-        return gateway.metrics()
-    finally:
-        gateway.stop()
 
 
 def shown(page: str) -> dict[str, set[str]]:

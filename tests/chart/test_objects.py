@@ -429,5 +429,26 @@ def test_a_package_has_the_same_content_each_time(tmp_path):
     assert not any(name.startswith("ci/") for name in names)
 
 
+def test_the_test_pod_asks_the_service_where_it_can(binary):
+    for name, asks in (("minimal", True), ("everything", True), ("tls", False)):
+        found = objects(case(name))
+        (pod,) = of_kind(found, "Pod")
+        args = {of["name"]: of["args"] for of in pod["spec"]["containers"]}
+        assert args["check-config"] == ["check-config", *gateway(found)["args"][1:]]
+        assert ("health" in args) == asks, "it speaks no TLS"
+        if asks:
+            address = args["health"][args["health"].index("--address") + 1]
+            host, port = address.removeprefix("http://").split(":")
+            services = {of["metadata"]["name"]: of for of in of_kind(found, "Service")}
+            assert int(port) in [of["port"] for of in services[host]["spec"]["ports"]]
+            (policy,) = of_kind(found, "NetworkPolicy")
+            (grpc,) = [of for of in policy["spec"]["ingress"] if of["ports"][0]["port"] == "grpc"]
+            labels = pod["metadata"]["labels"].items()
+            assert any(
+                of.get("podSelector", {}).get("matchLabels", {"": 0}).items() <= labels
+                for of in grpc["from"]
+            ), "the network policy lets it in"
+
+
 def test_templates_are_rendered_by_default_values_alone():
     assert template(None).returncode == 0
