@@ -113,7 +113,10 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::cell::save;
     use super::super::store::{Durability, Retention};
+    use super::super::testing;
     use super::*;
 
     fn info(first: u64, last: u64, bytes: u64) -> Info {
@@ -143,5 +146,26 @@ mod tests {
         // What retention took already is no more than all.
         let lag = Lag::of(&info(11, 20, 2000), 5, -900_000, 90_000);
         assert_eq!((lag.events, lag.used), (15, 1.0));
+    }
+
+    #[tokio::test]
+    async fn the_group_furthest_behind_counts_unless_it_is_of_another_log() {
+        let hub = testing::hub();
+        for number in 1..=5 {
+            testing::append(&hub, number).await;
+        }
+        let info = hub.log.info().await.unwrap();
+        assert_eq!(hub.furthest_behind().await.unwrap(), None, "there is no group");
+        let other = uuid::Uuid::new_v4();
+        // More than are read at once, and the one that counts behind them.
+        let mut groups = vec![("foreign".to_owned(), other, 0), ("slow".to_owned(), info.epoch, 2)];
+        groups.extend((0..PAGE).map(|n| (format!("fast-{n}"), info.epoch, info.last)));
+        for (name, epoch, after) in groups {
+            let group = Group::new(Vec::new(), epoch, false, after);
+            save(&*hub.log, name.as_bytes(), 0, &group).await.unwrap();
+        }
+        let (name, lag) = hub.furthest_behind().await.unwrap().unwrap();
+        assert_eq!((&*name, lag.events), ("slow", info.last - 2));
+        assert!(lag.used < 0.5, "{lag:?}");
     }
 }

@@ -16,7 +16,7 @@ import yaml
 from chart import CHART, ROOT
 
 # What has a value of its own, or is none of a pod's business. The rest of a section is passed on.
-SECTIONS_OWNED = {"drain", "state", "sandbox"}
+SECTIONS_OWNED = {"drain", "sandbox"}
 KEYS_OWNED = {
     "grpc": {"listen"},
     "admin": {"listen"},
@@ -25,7 +25,12 @@ KEYS_OWNED = {
     "security": {"fingerprint_pepper_file"},
     "upstream": {"ca_file"},
     "limit": {"replicas"},
-}
+    "state": {
+        "engine", "path", "key_file", "nats_url", "nats_prefix", "nats_replicas", "nats_user",
+        "nats_credentials_file", "nats_password_file", "nats_ca_file", "nats_cert_file",
+        "nats_key_file", "nats_monitor_urls", "nats_placement_tag",
+    },
+}  # fmt: skip
 KEY_OWNED = re.compile(r"^tls_(cert|key|client_ca)_file$|^tls_client_auth$")
 
 BEGIN, END = "<!-- values: begin -->", "<!-- values: end -->"

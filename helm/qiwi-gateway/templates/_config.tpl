@@ -108,7 +108,7 @@ The gateway's configuration and the volume are both made of this list.
   {{- $_ := set $c.state "nats_prefix" $nats.prefix -}}
   {{- $_ := set $c.state "nats_replicas" $nats.replicas -}}
   {{- with $nats.user -}}{{- $_ := set $c.state "nats_user" . -}}{{- end -}}
-  {{- with $nats.monitorUrls -}}{{- $_ := set $c.state "nats_monitor_urls" . -}}{{- end -}}
+  {{- with $nats.monitorUrls -}}{{- $_ := set $c.state "nats_monitor_urls" (join "," .) -}}{{- end -}}
   {{- with $nats.placementTag -}}{{- $_ := set $c.state "nats_placement_tag" . -}}{{- end -}}
   {{- $_ := set $c.limit "replicas" (int (include "qiwi-gateway.podsMax" .)) -}}
 {{- else -}}
