@@ -28,6 +28,7 @@ pub mod inbox;
 pub mod ingress;
 pub mod intake;
 pub mod interest;
+pub mod lag;
 pub mod learn;
 pub mod lease;
 pub mod list;

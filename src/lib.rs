@@ -44,6 +44,7 @@ pub mod time;
 pub mod admin;
 pub mod telemetry;
 
+pub mod health;
 pub mod sandbox;
 pub mod tail;
 

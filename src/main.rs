@@ -1,4 +1,4 @@
-//! The command line: `serve`, `sandbox`, `check-config`, `events tail`.
+//! The command line: `serve`, `sandbox`, `check-config`, `events tail`, `health`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use qiwi_gateway::config::{Config, CredentialConfig, Mistakes, Variable};
 use qiwi_gateway::credentials::{Kind, Wallet};
+use qiwi_gateway::health;
 use qiwi_gateway::operations;
 use qiwi_gateway::sandbox::{ClientFiles, MerchantSite, Sandbox, SandboxConfig, demo};
 use qiwi_gateway::server::Server;
@@ -50,6 +51,8 @@ enum Command {
     /// Reads the event log of a gateway that runs.
     #[command(subcommand)]
     Events(Events),
+    /// Asks a gateway that runs whether it serves; exits 0 if it does.
+    Health(health::Arguments),
 }
 
 #[derive(Subcommand)]
@@ -105,6 +108,10 @@ fn main() -> ExitCode {
         Command::Serve(serve) => runtime.block_on(self::serve(serve)),
         Command::Sandbox(sandbox) => runtime.block_on(self::sandbox(&sandbox)),
         Command::Events(Events::Tail(arguments)) => runtime.block_on(events_tail(&arguments)),
+        Command::Health(arguments) => match runtime.block_on(health::run(&arguments)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(problem) => fail(&problem),
+        },
         Command::CheckConfig(_) => ExitCode::SUCCESS,
     };
     // Nothing may hold up the end of the process any more.

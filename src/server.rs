@@ -15,6 +15,7 @@
 
 mod connection;
 mod cork;
+mod gauges;
 mod listener;
 
 use std::net::SocketAddr;
@@ -229,6 +230,8 @@ impl Server {
             background.clone().run_until_cancelled_owned(Arc::clone(&gateway).with_team()),
         );
         tokio::spawn(background.clone().run_until_cancelled_owned(tidy(Arc::clone(&gateway))));
+        let gauges = gauges::run(Arc::clone(&credentials), Arc::clone(&metrics));
+        tokio::spawn(background.clone().run_until_cancelled_owned(gauges));
         tokio::spawn(
             background
                 .clone()
@@ -260,6 +263,8 @@ impl Server {
         for work in [feed(Arc::clone(hub)), watch_log(Arc::clone(hub)), tidy_log(Arc::clone(hub))] {
             tokio::spawn(background.clone().run_until_cancelled_owned(work));
         }
+        let groups = watch_groups(Arc::clone(hub));
+        tokio::spawn(background.clone().run_until_cancelled_owned(groups));
         let watched = log_health(Arc::clone(hub), health.clone(), Arc::clone(&state));
         tokio::spawn(background.clone().run_until_cancelled_owned(watched));
         telemetry::listening("grpc", grpc);
@@ -541,6 +546,11 @@ fn feed(hub: Arc<Hub>) -> futures_util::future::BoxFuture<'static, ()> {
 /// Looks after the event log.
 fn watch_log(hub: Arc<Hub>) -> futures_util::future::BoxFuture<'static, ()> {
     Box::pin(async move { hub.watch_log().await })
+}
+
+/// Watches how far groups are behind.
+fn watch_groups(hub: Arc<Hub>) -> futures_util::future::BoxFuture<'static, ()> {
+    Box::pin(async move { hub.watch_groups().await })
 }
 
 /// Lets go of old events.

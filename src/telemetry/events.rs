@@ -28,6 +28,9 @@ pub struct EventMetrics {
     buried: Counter<u64>,
     delay: Histogram<f64>,
     webhook: Gauge<u64>,
+    group_lag: Gauge<u64>,
+    group_age: Gauge<f64>,
+    group_retention_used: Gauge<f64>,
 }
 
 impl EventMetrics {
@@ -47,7 +50,7 @@ impl EventMetrics {
                 .with_description(text)
                 .build()
         };
-        Self {
+        let metrics = Self {
             received: counter(
                 names::NOTIFICATIONS,
                 "{notification}",
@@ -115,7 +118,34 @@ impl EventMetrics {
                 "",
                 "Whether a webhook the gateway looks after is active and its own, by credential.",
             ),
+            group_lag: gauge(
+                names::GROUP_LAG,
+                "{event}",
+                "Events that the consumer group furthest behind has not settled.",
+            ),
+            group_age: meter
+                .f64_gauge(names::GROUP_AGE)
+                .with_unit("s")
+                .with_description(
+                    "Age of the oldest event that some consumer group has not settled.",
+                )
+                .build(),
+            group_retention_used: meter
+                .f64_gauge(names::GROUP_RETENTION_USED)
+                .with_description(
+                    "Part of the time or room for events that the consumer group furthest behind \
+                     has used up; at 1 it loses events.",
+                )
+                .build(),
+        };
+        for reason in names::EVENT_ALARM_REASONS {
+            metrics.alarms.add(0, &[KeyValue::new(names::REASON, reason)]);
         }
+        for cause in names::BURIED_CAUSES {
+            metrics.buried.add(0, &[KeyValue::new(names::REASON, cause)]);
+        }
+        metrics.conflicts.add(0, &[]);
+        metrics
     }
 
     /// A notification was read.
@@ -150,6 +180,7 @@ impl EventMetrics {
 
     /// A person must look.
     pub fn alarm(&self, reason: &'static str) {
+        debug_assert!(names::EVENT_ALARM_REASONS.contains(&reason), "{reason}");
         self.alarms.add(1, &[KeyValue::new(names::REASON, reason)]);
     }
 
@@ -184,6 +215,7 @@ impl EventMetrics {
 
     /// An event became a dead letter.
     pub fn buried(&self, cause: &'static str) {
+        debug_assert!(names::BURIED_CAUSES.contains(&cause), "{cause}");
         self.buried.add(1, &[KeyValue::new(names::REASON, cause)]);
     }
 
@@ -196,5 +228,13 @@ impl EventMetrics {
     pub fn webhook(&self, credential: &str, up: bool) {
         let credential = KeyValue::new(names::CREDENTIAL, credential.to_owned());
         self.webhook.record(u64::from(up), &[credential]);
+    }
+
+    /// How far the consumer group is behind that is furthest: events, seconds, and the part of what
+    /// events are kept for.
+    pub fn groups(&self, lag: u64, age: f64, retention_used: f64) {
+        self.group_lag.record(lag, &[]);
+        self.group_age.record(age, &[]);
+        self.group_retention_used.record(retention_used, &[]);
     }
 }

@@ -6,7 +6,7 @@
 //! Labels are `&'static str`, so a token, a wallet
 //! or an amount cannot become one, and attribute sets are made on the stack
 //! without allocation; the one exception are names of credentials, which
-//! operators choose, on a gauge that changes every few minutes. Names live in [`super::names`]; Prometheus sees them
+//! operators choose, on gauges that are set every few seconds. Names live in [`super::names`]; Prometheus sees them
 //! with underscores, unit and `_total` added.
 
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use super::coordination::CoordinationMetrics;
 use super::events::EventMetrics;
 use super::names;
 use super::payments::PaymentMetrics;
+use super::secrets::SecretMetrics;
 
 /// Durations in seconds: the convention's 5 ms … 10 s, finer below because a
 /// cached read takes microseconds, and 30 and 60 because a payment may.
@@ -37,6 +38,10 @@ pub(super) fn series_limit(instrument: &Instrument, methods: usize) -> Option<St
         names::RPC_SERVER_CALL_DURATION => (methods + 1) * names::STATUS_CODES.len(),
         names::HTTP_CLIENT_REQUEST_DURATION | names::ATTEMPTS | names::CACHE => 512,
         names::WEBHOOK_UP
+        | names::CREDENTIAL_REJECTED
+        | names::CREDENTIAL_STALE
+        | names::CREDENTIAL_EXPIRY
+        | names::CREDENTIAL_CERTIFICATE_EXPIRY
         | names::UNKNOWN_FIELD
         | names::UNKNOWN_ENUM
         | names::UNREADABLE_TIME
@@ -125,6 +130,8 @@ pub struct Metrics {
     pub payments: PaymentMetrics,
     /// Instruments of notifications, the event log and its streams.
     pub events: EventMetrics,
+    /// Instruments of credentials.
+    pub secrets: SecretMetrics,
 }
 
 impl Metrics {
@@ -255,6 +262,7 @@ impl Metrics {
             coordination: CoordinationMetrics::new(meter),
             payments: PaymentMetrics::new(meter),
             events: EventMetrics::new(meter),
+            secrets: SecretMetrics::new(meter),
         };
         // Series without labels exist from the start, so that `rate()` sees the
         // first event.

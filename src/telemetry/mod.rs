@@ -20,6 +20,7 @@ pub mod names;
 mod otlp;
 mod payments;
 mod sampler;
+mod secrets;
 mod sink;
 mod span;
 

@@ -190,10 +190,45 @@ pub const EVENT_STREAMS_ENDED: &str = "qiwi.event.streams.ended";
 pub const EVENT_DELAY: &str = "qiwi.event.delay";
 /// Gauge: whether a webhook the gateway looks after is its own and active.
 pub const WEBHOOK_UP: &str = "qiwi.webhook.up";
+/// Gauge: events the consumer group that is furthest behind has not settled.
+pub const GROUP_LAG: &str = "qiwi.group.lag";
+/// Gauge: age of the oldest event that some consumer group has not settled.
+pub const GROUP_AGE: &str = "qiwi.group.age";
+/// Gauge: how much of the time or room that events are kept that group has used up.
+pub const GROUP_RETENTION_USED: &str = "qiwi.group.retention_used";
+/// Gauge: whether QIWI's last answer to a credential was a rejection.
+pub const CREDENTIAL_REJECTED: &str = "qiwi.credential.rejected";
+/// Gauge: for how long newer content of a credential cannot be used.
+pub const CREDENTIAL_STALE: &str = "qiwi.credential.stale";
+/// Gauge: when a credential is expected to expire.
+pub const CREDENTIAL_EXPIRY: &str = "qiwi.credential.expiry.timestamp";
+/// Gauge: when a credential's client certificate expires.
+pub const CREDENTIAL_CERTIFICATE_EXPIRY: &str = "qiwi.credential.certificate.expiry.timestamp";
 /// Gauge: whether the ledger can be used.
 pub const LEDGER_UP: &str = "qiwi.ledger.up";
 /// Gauge: always 1, labelled with the version.
 pub const BUILD_INFO: &str = "qiwi.build_info";
+
+/// Values of [`REASON`] of [`PAYMENT_ALARMS`]. Their series exist from the start: an alert looks for an
+/// increase, and a series that begins with its first event shows none.
+pub const PAYMENT_ALARM_REASONS: [&str; 4] = ["differs", "late", "unwritten", "no_credential"];
+/// Values of [`REASON`] of [`EVENT_ALARMS`], likewise.
+pub const EVENT_ALARM_REASONS: [&str; 12] = [
+    "contradicted",
+    "doubtful",
+    "doubtful_dropped",
+    "epoch_changed",
+    "event_unreadable",
+    "events_missing",
+    "group_gap",
+    "history_out_of_reach",
+    "history_too_long",
+    "unconfirmed",
+    "webhook_failing",
+    "webhook_foreign",
+];
+/// Values of [`REASON`] of [`EVENTS_BURIED`], likewise.
+pub const BURIED_CAUSES: [&str; 2] = ["attempts_exhausted", "rejected"];
 
 /// gRPC status codes as the conventions spell them, in numeric order.
 pub const STATUS_CODES: [&str; 17] = [

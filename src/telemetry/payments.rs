@@ -28,7 +28,7 @@ impl PaymentMetrics {
         let gauge = |name: &'static str, unit: &'static str, text: &'static str| {
             meter.u64_gauge(name).with_unit(unit).with_description(text).build()
         };
-        Self {
+        let metrics = Self {
             attempts: counter(
                 names::PAYMENT_ATTEMPTS,
                 "{attempt}",
@@ -62,7 +62,11 @@ impl PaymentMetrics {
                 "Readings of QIWI's history for payments in doubt, by result.",
             ),
             ledger: gauge(names::LEDGER_UP, "", "Whether the ledger of payments can be used."),
+        };
+        for reason in names::PAYMENT_ALARM_REASONS {
+            metrics.alarms.add(0, &[KeyValue::new(names::REASON, reason)]);
         }
+        metrics
     }
 
     /// An attempt ended: `taken`, `refused`, `not_sent` or `unclear`.
@@ -77,6 +81,7 @@ impl PaymentMetrics {
 
     /// A person must look.
     pub fn alarm(&self, reason: &'static str) {
+        debug_assert!(names::PAYMENT_ALARM_REASONS.contains(&reason), "{reason}");
         self.alarms.add(1, &[KeyValue::new(names::REASON, reason)]);
     }
 

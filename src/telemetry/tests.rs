@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;
+use std::time::{Duration, SystemTime};
 
 mod collector;
 mod export;
@@ -46,6 +47,10 @@ fn exercise(metrics: &Metrics) {
     metrics.undocumented_reply("balances");
     metrics.deadline_header_malformed();
     metrics.events.webhook("main", true);
+    metrics.events.groups(7, 30.0, 0.25);
+    let expires = SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000);
+    metrics.secrets.credential("main", true, Duration::from_secs(90), Some(expires));
+    metrics.secrets.certificate("shop", expires);
 }
 
 #[test]
@@ -81,6 +86,17 @@ fn the_metrics_page_shows_every_metric_with_its_labels() {
         r#"qiwi_undocumented_reply_total{operation="balances"} 1"#,
         "qiwi_deadline_header_malformed_total 1",
         r#"qiwi_webhook_up{credential="main"} 1"#,
+        r#"qiwi_payment_alarms_total{reason="unwritten"} 0"#,
+        r#"qiwi_event_alarms_total{reason="group_gap"} 0"#,
+        r#"qiwi_events_buried_total{reason="rejected"} 0"#,
+        "qiwi_events_conflict_total 0",
+        "qiwi_group_lag 7",
+        "qiwi_group_age_seconds 30",
+        "qiwi_group_retention_used 0.25",
+        r#"qiwi_credential_rejected{credential="main"} 1"#,
+        r#"qiwi_credential_stale_seconds{credential="main"} 90"#,
+        r#"qiwi_credential_expiry_timestamp_seconds{credential="main"} 1900000000"#,
+        r#"qiwi_credential_certificate_expiry_timestamp_seconds{credential="shop"} 1900000000"#,
         r#"qiwi_telemetry_dropped_total{signal="traces"} 0"#,
         "qiwi_log_lines_dropped_total 0",
     ] {
