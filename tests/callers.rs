@@ -61,6 +61,7 @@ fn service_config() -> String {
       }
     }
   ],
+  \"loadBalancingConfig\": [{ \"round_robin\": {} }],
   \"retryThrottling\": { \"maxTokens\": 10, \"tokenRatio\": 0.1 }
 }
 ",
@@ -94,6 +95,8 @@ fn the_service_config_repeats_reads_and_nothing_else() {
     let policy = &entries[0]["retryPolicy"];
     assert_eq!(policy["retryableStatusCodes"], serde_json::json!(["UNAVAILABLE"]));
     assert_eq!(policy["maxAttempts"], 3);
+    // Without it clients stay with the first replica they reach.
+    assert!(config["loadBalancingConfig"][0]["round_robin"].is_object());
 }
 
 /// The words in backticks that look like `THIS_ONE`.

@@ -5,7 +5,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
-/** Words of the command line: {@code --name value} before the others. */
+/** Words of the command line: {@code --name value} or {@code --name=value}, and the others. */
 final class Flags {
   private final Map<String, String> given = new HashMap<>();
   private final List<String> rest = new ArrayList<>();
@@ -18,11 +18,12 @@ final class Flags {
         rest.add(words[at]);
         continue;
       }
-      String name = words[at].substring(2);
-      if (!defaults.containsKey(name) || ++at == words.length) {
-        throw new IllegalArgumentException("--" + name + " is no flag, or lacks its value");
+      String[] parts = words[at].substring(2).split("=", 2);
+      boolean apart = parts.length == 1;
+      if (!defaults.containsKey(parts[0]) || (apart && ++at == words.length)) {
+        throw new IllegalArgumentException("--" + parts[0] + " is no flag, or lacks its value");
       }
-      given.put(name, words[at]);
+      given.put(parts[0], apart ? words[at] : parts[1]);
     }
   }
 
