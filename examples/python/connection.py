@@ -1,9 +1,10 @@
 """How the examples reach the gateway that the environment names.
 
-GATEWAY is its address, 127.0.0.1:50051 without it; a name is resolved to all of its
-addresses, and calls go round them. With GATEWAY_CA, a PEM file of authorities, the channel
-uses TLS; with GATEWAY_CERT and GATEWAY_KEY it shows a certificate of its own.
-GATEWAY_CALLER_KEY says who calls, where callers are configured.
+GATEWAY is its address, 127.0.0.1:50051 without it. A name is resolved to all of its
+addresses, and calls go round them, as they do with ipv4:10.0.0.1:50051,10.0.0.2:50051.
+With GATEWAY_CA, a PEM file of authorities, the channel uses TLS; with GATEWAY_CERT and
+GATEWAY_KEY it shows a certificate of its own. GATEWAY_CALLER_KEY says who calls, where
+callers are configured.
 """
 
 import os
@@ -20,12 +21,16 @@ OPTIONS = [
 ]
 
 
-def connect():
+def connect(address=None, more=()):
     """A channel; one is enough for a whole program, and closed at its end."""
-    address = os.environ.get("GATEWAY") or "127.0.0.1:50051"
+    address = address or os.environ.get("GATEWAY") or "127.0.0.1:50051"
     # Which methods the library may repeat by itself: reads, and none that pays.
     config = pathlib.Path("docs/service-config.json").read_text()
-    options = [*OPTIONS, ("grpc.service_config", config)]
+    options = [*OPTIONS, ("grpc.service_config", config), *more]
+    if "," in address:
+        # The list itself is no name of a server, and would be refused as one.
+        first = address.partition(":")[2].partition(",")[0]
+        options.append(("grpc.default_authority", first))
     authorities = _file("GATEWAY_CA")
     if authorities is None:
         return grpc.insecure_channel(address, options)
