@@ -113,6 +113,25 @@ fn names(text: &str) -> BTreeSet<&str> {
         .collect()
 }
 
+/// What the examples take from the environment beside the address, alike in every language.
+fn variables_of_the_examples() -> Vec<String> {
+    let names = ["GATEWAY_CA", "GATEWAY_CERT", "GATEWAY_KEY", "GATEWAY_CALLER_KEY"];
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+    for file in [
+        "python/connection.py",
+        "node/gateway.mjs",
+        "go/gateway/connect.go",
+        "java/qiwi/examples/Gateway.java",
+        "csharp/ReadWallet.cs",
+    ] {
+        let text = std::fs::read_to_string(format!("{root}/{file}")).unwrap();
+        for name in names {
+            assert!(text.contains(name), "{file} does not know {name}");
+        }
+    }
+    names.map(str::to_owned).to_vec()
+}
+
 #[test]
 fn the_page_for_callers_names_what_there_is_and_leaves_out_no_reason_about_money() {
     let page = page();
@@ -126,6 +145,7 @@ fn the_page_for_callers_names_what_there_is_and_leaves_out_no_reason_about_money
     }
     known.extend((0..17).map(|code| docs::code_name(tonic::Code::from(code))));
     known.extend(["NO_SIDE_EFFECTS".to_owned(), "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned()]);
+    known.extend(variables_of_the_examples());
     let found = names(&page);
     let unknown: Vec<_> = found.iter().filter(|name| !known.contains(**name)).collect();
     assert!(unknown.is_empty(), "docs/callers.md names what is not there: {unknown:?}");

@@ -47,17 +47,18 @@ const load = {
  * A client of one service: `client('history', 'HistoryService')`, and for those that
  * are not of a wallet `client('stream', 'EventService', credential, 'events')`. Unary
  * methods return promises, `stream(...)` returns the stream of a streaming one, which
- * has no end by itself when it gets `Infinity` milliseconds.
+ * has no end by itself when it gets `Infinity` milliseconds. `more` are channel options.
  */
 export function client(
   area,
   service,
   credential = { 'x-qiwi-credential': 'demo' },
   product = 'wallet',
+  more = {},
 ) {
   const definition = protoLoader.loadSync(`qiwi/${product}/v1/${area}.proto`, load);
   const Service = grpc.loadPackageDefinition(definition).qiwi[product].v1[service];
-  const raw = new Service(address, security, channel);
+  const raw = new Service(address, security, { ...channel, ...more });
 
   const metadata = () => {
     const sent = new grpc.Metadata();

@@ -310,6 +310,9 @@ def main() -> None:
     # Has three gateways of its own.
     rolling = [python, "tests/clients/python/check_rolling.py"]
     groups["rolling"] = [("check_rolling.py", rolling, prints_ok)]
+    # Makes certificates, and has a server of its own.
+    tls = [python, "tests/clients/python/check_tls.py"]
+    groups["rolling"].append(("check_tls.py", tls, prints_ok))
     # These mostly wait; they do it side by side when the others are through.
     side_by_side = ["rolling", *(f"{name} programs" for name in LANGUAGES)]
     decoders = [

@@ -19,7 +19,9 @@ BUILT = pathlib.Path(".tools/clients").resolve()
 def _java(name):
     classpath = (BUILT / "classpath").read_text().strip()
     # A program that runs for seconds needs no second compiler.
-    return ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", classpath, name]
+    quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+    libraries = f"-Djava.library.path={BUILT / 'native'}"
+    return ["java", *quick, libraries, "-cp", classpath, name]
 
 
 LANGUAGES = {
