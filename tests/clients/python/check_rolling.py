@@ -22,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 
 import grpc
 
@@ -101,16 +102,16 @@ class Payer:
         )
 
         def call():
-            began, failure = time.monotonic(), None
+            began, failure, number = time.monotonic(), None, str(uuid.uuid4())
             try:
                 return self.stub.CreatePayment(
                     request,
-                    metadata=pay.CREDENTIAL,
+                    metadata=[*pay.CREDENTIAL, ("x-request-id", number)],
                     timeout=30,
                     wait_for_ready=self.waits,
                 )
             except grpc.RpcError as error:
-                failure = understood(error)
+                failure = understood(error) | {"request_id": number}
                 raise
             finally:
                 self.tally.add(CREATE, time.monotonic() - began, failure)
@@ -247,12 +248,25 @@ class Rolling:
             follower.program.close()
         for replica in replicas:
             replica.ended()
+        paid = payments.summary()
+        for failure in reads["failures"] + paid["failures"]:
+            failure["address"] = failure["address"] or self.who_had(failure["request_id"])
         return {
             "reads": reads,
-            "payments": payments.summary(),
+            "payments": paid,
             "carried_out": carried_out,
             "events": events,
         }
+
+    def who_had(self, request_id):
+        """The addresses of the replicas whose logs have a call: what the client cannot tell."""
+        logs = [self.folder / f"gateway-{number}.log" for number in range(REPLICAS)]
+        found = [
+            f"127.0.0.1:{port}"
+            for port, log in zip(self.ports, logs)
+            if request_id in log.read_text()
+        ]
+        return " ".join(found) or "none of the logs"
 
     def keep(self, what):
         self.opened.append(what)

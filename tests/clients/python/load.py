@@ -7,7 +7,9 @@ docs/service-config.json lets it repeat. A call that fails here failed for a cal
 that is asked of callers. Only reads can be called, never a method that pays.
 
 Prints one JSON object: how many calls, how each ended (gRPC's code and the gateway's reason,
-not HTTP's), how long they took, and code, reason, address and request of each failed one.
+not HTTP's), how long they took, and code, reason, address and request id of each failed one.
+The library knows the address of a connection that failed, not that of an answer; the request id
+is in the log of the replica that had the call.
 Exit status: 0 all succeeded, 1 some failed or none was made, 2 not understood.
 TLS and the caller's key come from the environment, as examples/python/connection.py says.
 """
@@ -21,6 +23,7 @@ import re
 import sys
 import threading
 import time
+import uuid
 
 import grpc
 from google.rpc import error_details_pb2
@@ -61,7 +64,7 @@ def understood(error):
     return {
         "code": error.code().name,
         "reason": reason,
-        "address": address[0] if address else "",
+        "address": address[0].rstrip(":") if address else "",
         "request_id": request_id,
         "details": error.details(),
     }
@@ -132,11 +135,12 @@ class Load:
         while not self.ending.is_set():
             number += 1
             method, stub = stubs[number % len(stubs)]
-            began, failure = time.monotonic(), None
+            began, failure, request = time.monotonic(), None, str(uuid.uuid4())
+            metadata = [*self.metadata, ("x-request-id", request)]
             try:
-                stub(b"", metadata=self.metadata, timeout=self.deadline)
+                stub(b"", metadata=metadata, timeout=self.deadline)
             except grpc.RpcError as error:
-                failure = understood(error)
+                failure = understood(error) | {"request_id": request}
             self.tally.add(method, time.monotonic() - began, failure)
             self.ending.wait(self.pause)
 
