@@ -333,8 +333,12 @@ impl Error {
         if never {
             // Clients and meshes that repeat by themselves must not; callers decide.
             metadata.insert("grpc-retry-pushback-ms", MetadataValue::from_static("-1"));
-        } else if let Some(delay) = delay {
-            // Standard clients act on this key; they do not act on RetryInfo.
+        } else if let Some(delay) = delay
+            && facts.reason.code == tonic::Code::Unavailable
+        {
+            // Standard clients act on this key; they do not act on RetryInfo. Java's repeats after
+            // any code that brings it: after DEADLINE_EXCEEDED or a long RESOURCE_EXHAUSTED it
+            // would wait into its own deadline and never show this answer.
             let ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
             metadata.insert("grpc-retry-pushback-ms", MetadataValue::from(ms));
         }

@@ -61,6 +61,7 @@ fn service_config() -> String {
       }
     }
   ],
+  \"loadBalancingConfig\": [{ \"round_robin\": {} }],
   \"retryThrottling\": { \"maxTokens\": 10, \"tokenRatio\": 0.1 }
 }
 ",
@@ -94,6 +95,8 @@ fn the_service_config_repeats_reads_and_nothing_else() {
     let policy = &entries[0]["retryPolicy"];
     assert_eq!(policy["retryableStatusCodes"], serde_json::json!(["UNAVAILABLE"]));
     assert_eq!(policy["maxAttempts"], 3);
+    // Without it clients stay with the first replica they reach.
+    assert!(config["loadBalancingConfig"][0]["round_robin"].is_object());
 }
 
 /// The words in backticks that look like `THIS_ONE`.
@@ -110,6 +113,25 @@ fn names(text: &str) -> BTreeSet<&str> {
         .collect()
 }
 
+/// What the examples take from the environment beside the address, alike in every language.
+fn variables_of_the_examples() -> Vec<String> {
+    let names = ["GATEWAY_CA", "GATEWAY_CERT", "GATEWAY_KEY", "GATEWAY_CALLER_KEY"];
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+    for file in [
+        "python/connection.py",
+        "node/gateway.mjs",
+        "go/gateway/connect.go",
+        "java/qiwi/examples/Gateway.java",
+        "csharp/ReadWallet.cs",
+    ] {
+        let text = std::fs::read_to_string(format!("{root}/{file}")).unwrap();
+        for name in names {
+            assert!(text.contains(name), "{file} does not know {name}");
+        }
+    }
+    names.map(str::to_owned).to_vec()
+}
+
 #[test]
 fn the_page_for_callers_names_what_there_is_and_leaves_out_no_reason_about_money() {
     let page = page();
@@ -123,6 +145,7 @@ fn the_page_for_callers_names_what_there_is_and_leaves_out_no_reason_about_money
     }
     known.extend((0..17).map(|code| docs::code_name(tonic::Code::from(code))));
     known.extend(["NO_SIDE_EFFECTS".to_owned(), "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned()]);
+    known.extend(variables_of_the_examples());
     let found = names(&page);
     let unknown: Vec<_> = found.iter().filter(|name| !known.contains(**name)).collect();
     assert!(unknown.is_empty(), "docs/callers.md names what is not there: {unknown:?}");

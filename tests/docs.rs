@@ -62,7 +62,7 @@ The message is for logs and people; it is English and never holds values of the 
 |---|---|---|
 | `ErrorInfo` | always | `reason` (below), `domain` = `{DOMAIN}`, and `metadata` |
 | `RequestInfo` | always | `request_id`: the caller's `x-request-id` or one of ours; the log has the same |
-| `RetryInfo` | exactly when the same request may succeed later | how long to wait; `grpc-retry-pushback-ms` says the same to clients that repeat by themselves |
+| `RetryInfo` | exactly when the same request may succeed later | how long to wait; `grpc-retry-pushback-ms` says the same to clients that repeat by themselves, after `UNAVAILABLE` only |
 | `BadRequest` | a field of the request is at fault | dotted path of each field and what to do |
 | `QuotaFailure` | `RESOURCE_EXHAUSTED` | which quota; never whose |
 | `PreconditionFailure` | a limit or status of the wallet or the recipient | what stands in the way |

@@ -419,6 +419,33 @@ fn protos_have_no_floating_point() {
     });
 }
 
+/// Callers name what is generated from these; buf asks only that the files of a package agree.
+#[test]
+fn generated_code_is_named_after_the_package_in_every_language() {
+    let protos = files("proto", "proto");
+    assert!(!protos.is_empty());
+    for file in protos {
+        let lines: Vec<_> = file.text.lines().collect();
+        let package = lines.iter().find_map(|line| line.strip_prefix("package ")).unwrap();
+        let package = package.trim_end_matches(';');
+        let folder = package.replace('.', "/");
+        assert!(file.path.contains(&format!("{folder}/")), "{} is of {package}", file.path);
+        let pascal: Vec<_> = package
+            .split('.')
+            .map(|word| format!("{}{}", word[..1].to_ascii_uppercase(), &word[1..]))
+            .collect();
+        let short = package.split('.').skip(1).collect::<String>();
+        let wanted = [
+            format!("option csharp_namespace = \"{}\";", pascal.join(".")),
+            format!("option go_package = \"qiwi-gateway/gen/go/{folder};{short}\";"),
+            "option java_multiple_files = true;".to_owned(),
+            format!("option java_package = \"{package}\";"),
+        ];
+        let options: Vec<_> = lines.iter().filter(|line| line.starts_with("option ")).collect();
+        assert_eq!(options, wanted.iter().collect::<Vec<_>>(), "{}", file.path);
+    }
+}
+
 #[test]
 fn unsafe_code_is_nowhere() {
     for folder in ["src", "tests", "benches"] {

@@ -1,33 +1,40 @@
 // Reads a wallet: its profile, balances, a year of history and one receipt.
 //
 //   cd examples/node && npm install
-//   node read_wallet.mjs [RECEIPT_FILE]
+//   node read_wallet.mjs [--deadline 5] [--page-size 50] [--wait 10] [RECEIPT_FILE]
 //
-// GATEWAY in the environment is the gateway's address, 127.0.0.1:50051 without it.
+// The environment says where the gateway is; see gateway.mjs.
 import { createWriteStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
 
 import { client, codeName } from './gateway.mjs';
 import { moneyText } from './money_text.mjs';
-import { statusDetails } from './status_details.mjs';
+import { retryDelay, statusDetails } from './status_details.mjs';
 
 // QIWI serves at most 90 days in one request, and both ends belong to them.
 const DAY = 24 * 60 * 60 * 1000;
 const WINDOW = 90 * DAY;
 const SECOND = 1000;
 const DOWNLOAD_DEADLINE = 30000;
-// How long it waits when the gateway asks it to, in milliseconds, and how often.
-const LONGEST_WAIT = 10000;
+// How often a call is made that the gateway asks to make later.
 const ATTEMPTS = 5;
 
-const timestamp = (ms) => ({ seconds: Math.floor(ms / 1000), nanos: (ms % 1000) * 1e6 });
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    deadline: { type: 'string', default: '5' },
+    'page-size': { type: 'string', default: '50' },
+    wait: { type: 'string', default: '10' },
+  },
+});
+// For one call. The gateway gives up shortly before, so that an answer with details arrives
+// and not a bare timeout.
+const deadline = 1000 * Number(values.deadline);
+const longestWait = 1000 * Number(values.wait);
 
-/** The delay in milliseconds that a refusal names, or null. */
-function retryDelay(error) {
-  const delay = statusDetails(error)?.details.RetryInfo?.retry_delay;
-  return delay ? Number(delay.seconds) * 1000 + delay.nanos / 1e6 : null;
-}
+const timestamp = (ms) => ({ seconds: Math.floor(ms / 1000), nanos: (ms % 1000) * 1e6 });
 
 /**
  * Calls, and calls again after the delay that the gateway's refusal names.
@@ -41,7 +48,7 @@ async function patiently(call) {
       return await call();
     } catch (error) {
       const wait = retryDelay(error);
-      if (wait === null || wait > LONGEST_WAIT || attempt === ATTEMPTS) throw error;
+      if (wait === null || wait > longestWait || attempt === ATTEMPTS) throw error;
       await sleep(wait);
     }
   }
@@ -53,13 +60,13 @@ async function transactions(history, start, end) {
   let pages = 0;
   for (; end > start; end -= WINDOW + SECOND) {
     const request = {
-      page_size: 50,
+      page_size: Number(values['page-size']),
       start_time: timestamp(Math.max(start, end - WINDOW)),
       end_time: timestamp(end),
     };
     // An empty token is the only sign of the end; a short page is not one.
     do {
-      const page = await patiently(() => history.call('ListTransactions', request));
+      const page = await patiently(() => history.call('ListTransactions', request, deadline));
       found.push(...page.transactions);
       request.page_token = page.next_page_token;
       pages += 1;
@@ -73,7 +80,7 @@ async function firstWithReceipt(history, found) {
   for (const { transaction_id, type, status } of found) {
     if (status !== 'TRANSACTION_STATUS_SUCCESS') continue;
     const { transaction } = await patiently(() =>
-      history.call('GetTransaction', { transaction_id, type }),
+      history.call('GetTransaction', { transaction_id, type }, deadline),
     );
     if (transaction.features?.receipt_ready) return transaction;
   }
@@ -118,10 +125,11 @@ async function main(receiptFile) {
   const balances = client('balance', 'BalanceService');
   const history = client('history', 'HistoryService');
   try {
-    const { profile } = await profiles.call('GetProfile');
+    const { profile } = await profiles.call('GetProfile', {}, deadline);
     console.log(`wallet ${profile.auth_info.wallet}`);
 
-    for (const { alias, amount } of (await balances.call('ListBalances')).balances) {
+    const listed = await patiently(() => balances.call('ListBalances', {}, deadline));
+    for (const { alias, amount } of listed.balances) {
       // An absent amount is one QIWI did not tell, as for linked phones; it is not zero.
       console.log(alias, amount ? moneyText(amount) : '(not told)');
     }
@@ -148,7 +156,7 @@ async function main(receiptFile) {
 }
 
 try {
-  await main(process.argv[2] ?? 'receipt.pdf');
+  await main(positionals[0] ?? 'receipt.pdf');
 } catch (error) {
   if (error.code === undefined) throw error;
   console.error(`failed: ${explain(error)}`);

@@ -88,6 +88,12 @@ export function decodeStatus(bytes) {
   return { code: status.code, message: status.message, details };
 }
 
+/** The delay in milliseconds after which an error says the same request may succeed, or null. */
+export function retryDelay(error) {
+  const delay = statusDetails(error)?.details.RetryInfo?.retry_delay;
+  return delay ? Number(delay.seconds) * 1000 + delay.nanos / 1e6 : null;
+}
+
 /** The details of an error that grpc-js raised, or null where the server sent none. */
 export function statusDetails(error) {
   const [bytes] = error.metadata?.get('grpc-status-details-bin') ?? [];

@@ -17,7 +17,7 @@ The first argument is your own name of the order. Started again with the same wo
 a crash or a power cut as well, the program goes on with the step it had begun. The holder
 "unknown name" has to pass 3-D Secure, where this program plays the customer's browser.
 
-GATEWAY in the environment is the gateway's address, 127.0.0.1:50051 without it.
+The environment says where the gateway is; see connection.py.
 Exit status: 0 done, 1 not done, 2 not known yet: start it again with the same words.
 """
 
@@ -35,6 +35,7 @@ import uuid
 
 import grpc
 
+import connection
 from pay import Unsettled, details, money, money_text, patiently
 
 sys.path.append("proto")
@@ -43,7 +44,7 @@ forms, forms_rpc = grpc.protos_and_services("qiwi/pay/v1/payment_form.proto")
 transactions = grpc.protos("qiwi/pay/v1/transaction.proto")
 
 # The merchant's credential at the gateway: certificate and secret key never leave it.
-CREDENTIAL = [("x-qiwi-credential", "demo-pay")]
+CREDENTIAL = connection.named("demo-pay")
 # A card of the sandbox. A shop has it from its customer, in memory and for one call, and
 # needs a PCI DSS certificate even for that; without one the customer pays in QIWI's form.
 PAN, EXPIRY_YEAR, CVV2 = "4111111111111111", 2049, "123"
@@ -126,7 +127,7 @@ class Till:
     """The gateway's methods for this merchant, with the patience for one step."""
 
     def __init__(self, steps, patience, deadline=30, reattempt=False):
-        channel = grpc.insecure_channel(os.environ.get("GATEWAY", "127.0.0.1:50051"))
+        channel = connection.connect()
         self.acquiring = rpc.AcquiringServiceStub(channel)
         self.forms = forms_rpc.PaymentFormServiceStub(channel)
         self.steps, self.deadline, self.reattempt = steps, deadline, reattempt

@@ -13,7 +13,7 @@ Sum and cursor are kept together in a file. After a crash or a pause the widget 
 where it was, with what came meanwhile. A line is printed once its rise is in the file,
 so no rise is ever counted or printed twice.
 
-GATEWAY in the environment is the gateway's address, 127.0.0.1:50051 without it.
+The environment says where the gateway is; see connection.py.
 """
 
 import argparse

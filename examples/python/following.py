@@ -1,4 +1,4 @@
-"""What donations.py and seminar.py share: going on from a cursor, whatever breaks.
+"""What donations.py, follow_events.py and seminar.py share: going on from a cursor, whatever breaks.
 
 `follow` reads the gateway's events without an end. It opens another stream when one
 ends, from the last place that was handled. The effect of events belongs on the disk
@@ -7,7 +7,6 @@ together with the cursor, in one transaction: then each event counts exactly onc
 
 import contextlib
 import decimal
-import os
 import random
 import sqlite3
 import sys
@@ -17,6 +16,8 @@ import time
 import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+
+import connection
 
 sys.path.append("proto")
 events, rpc = grpc.protos_and_services("qiwi/events/v1/stream.proto")
@@ -109,11 +110,10 @@ def follow(credential, selected, cursor):
     The next response is asked for after the one before was handled, so the place in
     here never runs ahead of the one on the disk.
     """
-    address = os.environ.get("GATEWAY", "127.0.0.1:50051")
-    metadata = [("x-qiwi-credential", credential)]
+    metadata = connection.named(credential)
     start = {"cursor": cursor} if cursor else {"anchor": kinds.LOG_ANCHOR_LATEST}
     pause = FIRST_PAUSE
-    with grpc.insecure_channel(address) as channel:
+    with connection.connect() as channel:
         stub = rpc.EventServiceStub(channel)
         while True:
             request = events.SubscribeRequest(

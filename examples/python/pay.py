@@ -9,7 +9,7 @@ Usage, from the root of the repository, against `qiwi-gateway serve --sandbox`:
 ORDER is your own name for what is paid. Started again with the same order, after a
 crash or a power cut as well, the program goes on with the payment it had begun.
 
-GATEWAY in the environment is the gateway's address, 127.0.0.1:50051 without it.
+The environment says where the gateway is; see connection.py.
 Exit status: 0 paid, 1 not paid, 2 not known yet: start it again with the same order.
 What is not paid for good, because QIWI refused it, is paid as another order.
 """
@@ -18,7 +18,6 @@ import argparse
 import contextlib
 import dataclasses
 import decimal
-import os
 import random
 import sqlite3
 import sys
@@ -28,11 +27,13 @@ import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+import connection
+
 sys.path.append("proto")
 pb, rpc = grpc.protos_and_services("qiwi/wallet/v1/payment.proto")
 
 # Which of the gateway's credentials pays; its token never leaves the gateway.
-CREDENTIAL = [("x-qiwi-credential", "demo")]
+CREDENTIAL = connection.named("demo")
 # The pause before a repeat, in seconds: doubled each time, and never shorter than
 # the gateway asks for.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30
@@ -233,8 +234,7 @@ def main():
     # First the id goes to the disk, then the call is made.
     order = Orders(given.orders).take(given.order, given.wallet, given.amount)
     print(f"{order.name} is payment {order.payment_id}", file=sys.stderr, flush=True)
-    channel = grpc.insecure_channel(os.environ.get("GATEWAY", "127.0.0.1:50051"))
-    stub = rpc.PaymentServiceStub(channel)
+    stub = rpc.PaymentServiceStub(connection.connect())
     try:
         payment = pay(stub, order, until, given.deadline, given.reattempt)
         payment = settled(stub, payment, until)

@@ -3,13 +3,13 @@
 Usage, from the root of the repository, against `qiwi-gateway serve --sandbox`:
 
     pip install grpcio grpcio-tools grpcio-status
-    python examples/python/read_wallet.py [RECEIPT_FILE]
+    python examples/python/read_wallet.py [--deadline 5] [--page-size 50] [--wait 10] [RECEIPT_FILE]
 
-GATEWAY in the environment is the gateway's address, 127.0.0.1:50051 without it.
+The environment says where the gateway is; see connection.py.
 """
 
+import argparse
 import datetime
-import os
 import sys
 import time
 
@@ -17,19 +17,17 @@ import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+import connection
+
 sys.path.append("proto")
 balance_pb, balance_rpc = grpc.protos_and_services("qiwi/wallet/v1/balance.proto")
 history_pb, history_rpc = grpc.protos_and_services("qiwi/wallet/v1/history.proto")
 profile_pb, profile_rpc = grpc.protos_and_services("qiwi/wallet/v1/profile.proto")
 
 # Which of the gateway's credentials to use; its token never leaves the gateway.
-CREDENTIAL = [("x-qiwi-credential", "demo")]
-# What a program waits at most, in seconds. The gateway gives up shortly before,
-# so that an answer with details arrives and not a bare timeout.
-DEADLINE = 5
+CREDENTIAL = connection.named("demo")
 DOWNLOAD_DEADLINE = 30
-# How long it waits when the gateway asks it to, in seconds, and how often.
-LONGEST_WAIT = 10
+# How often a call is made that the gateway asks to make later.
 ATTEMPTS = 5
 # QIWI serves at most 90 days in one request, and both ends belong to them.
 WINDOW = datetime.timedelta(days=90)
@@ -55,7 +53,7 @@ def patiently(call):
         except grpc.RpcError as error:
             retry = details(error).get("RetryInfo")
             wait = retry.retry_delay.ToNanoseconds() / 1e9 if retry else None
-            if wait is None or wait > LONGEST_WAIT or attempt == ATTEMPTS:
+            if wait is None or wait > given.wait or attempt == ATTEMPTS:
                 raise
             time.sleep(wait)
 
@@ -64,12 +62,12 @@ def transactions(stub, start, end):
     """All transactions from `start` to `end`, newest first, and how many pages they took."""
     found, pages = [], 0
     while end > start:
-        request = history_pb.ListTransactionsRequest(page_size=50)
+        request = history_pb.ListTransactionsRequest(page_size=given.page_size)
         request.start_time.FromDatetime(max(start, end - WINDOW))
         request.end_time.FromDatetime(end)
         while True:
             page = patiently(
-                lambda: stub.ListTransactions(request, metadata=CREDENTIAL, timeout=DEADLINE)
+                lambda: stub.ListTransactions(request, metadata=CREDENTIAL, timeout=given.deadline)
             )
             found.extend(page.transactions)
             pages += 1
@@ -90,7 +88,7 @@ def first_with_receipt(stub, found):
             transaction_id=transaction.transaction_id, type=transaction.type
         )
         reply = patiently(
-            lambda: stub.GetTransaction(request, metadata=CREDENTIAL, timeout=DEADLINE)
+            lambda: stub.GetTransaction(request, metadata=CREDENTIAL, timeout=given.deadline)
         )
         if reply.transaction.features.receipt_ready:
             return transaction
@@ -138,19 +136,20 @@ def explain(error):
     return " | ".join(parts)
 
 
-def main(receipt_file):
-    channel = grpc.insecure_channel(os.environ.get("GATEWAY", "127.0.0.1:50051"))
+def main():
+    channel = connection.connect()
     profiles = profile_rpc.ProfileServiceStub(channel)
     balances = balance_rpc.BalanceServiceStub(channel)
     history = history_rpc.HistoryServiceStub(channel)
 
     profile = profiles.GetProfile(
-        profile_pb.GetProfileRequest(), metadata=CREDENTIAL, timeout=DEADLINE
+        profile_pb.GetProfileRequest(), metadata=CREDENTIAL, timeout=given.deadline
     )
     print(f"wallet {profile.profile.auth_info.wallet}")
 
-    reply = balances.ListBalances(
-        balance_pb.ListBalancesRequest(), metadata=CREDENTIAL, timeout=DEADLINE
+    request = balance_pb.ListBalancesRequest()
+    reply = patiently(
+        lambda: balances.ListBalances(request, metadata=CREDENTIAL, timeout=given.deadline)
     )
     for balance in reply.balances:
         # An absent amount is one QIWI did not tell, as for linked phones; it is not zero.
@@ -165,19 +164,31 @@ def main(receipt_file):
         print(f"  {when} {transaction.type_raw} {transaction.status_raw} {amount}")
 
     chosen = first_with_receipt(history, found)
-    size = patiently(lambda: save_receipt(history, chosen, receipt_file))
-    print(f"receipt: {size} bytes in {receipt_file}")
+    size = patiently(lambda: save_receipt(history, chosen, given.receipt_file))
+    print(f"receipt: {size} bytes in {given.receipt_file}")
 
     try:
         history.ListTransactions(
-            history_pb.ListTransactionsRequest(page_size=-1), metadata=CREDENTIAL, timeout=DEADLINE
+            history_pb.ListTransactionsRequest(page_size=-1), metadata=CREDENTIAL, timeout=given.deadline
         )
     except grpc.RpcError as error:
         print(f"refused: {explain(error)}")
 
 
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("receipt_file", nargs="?", default="receipt.pdf")
+    # The gateway gives up shortly before, so that an answer with details arrives and not
+    # a bare timeout.
+    parser.add_argument("--deadline", type=float, default=5, help="seconds for one call")
+    parser.add_argument("--page-size", type=int, default=50, help="transactions of one call")
+    parser.add_argument("--wait", type=float, default=10, help="longest wait in seconds")
+    return parser.parse_args()
+
+
 if __name__ == "__main__":
+    given = arguments()
     try:
-        main(sys.argv[1] if len(sys.argv) > 1 else "receipt.pdf")
+        main()
     except grpc.RpcError as error:
         sys.exit(f"failed: {explain(error)}")

@@ -13,7 +13,7 @@ repeats one. A line is printed once its admission is in the file; whoever sends 
 takes them from the table `admitted`, which also has those whose line a crash swallowed.
 What only a notification told waits until QIWI confirms it.
 
-GATEWAY in the environment is the gateway's address, 127.0.0.1:50051 without it.
+The environment says where the gateway is; see connection.py.
 """
 
 import argparse

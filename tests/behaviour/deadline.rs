@@ -32,6 +32,7 @@ async fn a_deadline_of_200_ms_against_5_s_ends_with_our_details_in_time() {
         let (told, took) = refused(&gateway, &ask, request).await;
         assert_eq!((told.code, &*told.reason), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
         assert_eq!(told.info("upstreamSent"), Some("unknown"), "it may have arrived");
+        assert_eq!(told.pushback, None, "clients of Java would repeat until their own deadline");
         assert!(took < Duration::from_millis(250), "{took:?}");
         assert!(took > Duration::from_millis(120), "{took:?}: the caller's time was not used");
     }

@@ -117,7 +117,11 @@ pub fn told(status: &Status) -> Told {
     match reason.decision {
         Decision::Later => {
             assert!(retry.is_some_and(|delay| !delay.is_zero()), "{} {retry:?}", reason.name);
-            assert!(pushback.is_some(), "{} without pushback", reason.name);
+            if reason.code == Code::Unavailable {
+                assert!(pushback.is_some(), "{} without pushback", reason.name);
+            } else {
+                assert!(pushback.is_none_or(|ms| ms == -1), "{} is the caller's", reason.name);
+            }
         }
         Decision::Ask => {}
         Decision::Fix | Decision::Refused | Decision::Report => {

@@ -32,6 +32,8 @@ PATH = "/sinap/api/v2/terms/99/payments"
 # What this waits for is mostly done in a few seconds; a busy machine takes its time.
 PATIENCE = 75
 
+# Where the program finds what it shares with others.
+sys.path.append("examples/python")
 spec = importlib.util.spec_from_file_location("pay", PROGRAM)
 pay = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(pay)
