@@ -112,12 +112,16 @@ mod behaviour {
     mod metadata;
     /// What a client learns of the contract without having it, and health.
     mod reflection;
+    /// Credentials and callers of a configuration file that changes.
+    mod renewal;
     /// Repeating what may be repeated.
     mod retry;
     /// Files in pieces.
     mod streams;
     /// Spans, metrics and summary lines of a call.
     mod telemetry;
+    /// Certificates of listeners and clients.
+    mod tls;
 }
 
 /// Money: paid at most once, and told truly, whatever fails.

@@ -99,7 +99,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Cork<S> {
         }
         ready!(self.poll_drain(cx))?;
         self.stepped_back = false;
-        Poll::Ready(Ok(()))
+        // TLS keeps what the socket did not take; a socket has nothing to flush.
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

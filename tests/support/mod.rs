@@ -9,6 +9,7 @@ pub mod otlp;
 pub mod process;
 pub mod samples;
 pub mod status;
+pub mod tls;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
