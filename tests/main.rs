@@ -116,8 +116,12 @@ mod behaviour {
     mod renewal;
     /// Repeating what may be repeated.
     mod retry;
+    /// Slow, many, and against the rules.
+    mod siege;
     /// Files in pieces.
     mod streams;
+    /// Everything that can be replaced, replaced under load.
+    mod swap;
     /// Spans, metrics and summary lines of a call.
     mod telemetry;
     /// Certificates of listeners and clients.

@@ -3,6 +3,7 @@
 pub mod call;
 pub mod fake;
 pub mod gateway;
+pub mod h2;
 /// The collector that the unit tests of telemetry use, too.
 #[path = "../../src/telemetry/tests/collector.rs"]
 pub mod otlp;
