@@ -33,7 +33,7 @@ pub struct Inbound {
     /// Who calls; set by the identity layer.
     pub caller: Option<Arc<Caller>>,
     /// By what the caller is known; set by the identity layer.
-    pub proof: Option<Proof>,
+    pub proof: Option<Arc<Proof>>,
     /// With whose rights; set by the identity layer.
     pub credential: Option<Arc<Credential>>,
     /// The caller's place among its own calls; set by the identity layer.
@@ -55,7 +55,7 @@ pub struct Context {
     /// Who calls.
     pub caller: Option<Arc<Caller>>,
     /// By what the caller is known, for streams that outlast a right.
-    pub proof: Option<Proof>,
+    pub proof: Option<Arc<Proof>>,
     /// With whose rights.
     pub credential: Option<Arc<Credential>>,
     /// Held until the call is over.

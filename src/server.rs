@@ -214,6 +214,10 @@ impl Server {
         };
 
         let (health, health_service) = tonic_health::server::health_reporter();
+        // Before anybody can ask: an unknown service is an error to those who probe.
+        for service in services() {
+            health.set_service_status(service, tonic_health::ServingStatus::Serving).await;
+        }
         let (phase, phases) = watch::channel(Phase::Serving);
         let inner = Inner {
             stack,
@@ -278,9 +282,6 @@ impl Server {
         tokio::spawn(background.clone().run_until_cancelled_owned(watched));
         telemetry::listening("grpc", grpc);
         telemetry::listening("admin", admin.address);
-        for service in services() {
-            health.set_service_status(service, tonic_health::ServingStatus::Serving).await;
-        }
         let guarded = ledger_health(Arc::clone(&gateway), health.clone(), Arc::clone(&metrics));
         tokio::spawn(background.clone().run_until_cancelled_owned(guarded));
         state.set_started();

@@ -197,8 +197,10 @@ What takes effect while the gateway runs, looked at every `security.reload_inter
 What cannot be used leaves the last good content in use: it is told in the log, once, with its key, and
 counted in `qiwi_reload_total{{source, result=\"failed\"}}`; `qiwi_reload_success_timestamp_seconds` stands
 still then. Taking the last caller out of the file is refused, because everybody would be let in, and
-so are policies that need a key which waits for a restart. What lies in environment variables changes
-with a restart alone.
+so are policies that need a key which waits for a restart, and a credential whose `kind`, `wallet` or
+`merchant_site` is another one: a name stands for the same wallet while the gateway runs. What lies in environment variables changes
+with a restart alone. Before a credential is taken out, no payment of its wallet should be in doubt
+(`qiwi_payments_open`): without it nobody can ask QIWI what became of one.
 
 Durations have a unit (`250ms`, `5s`, `1m30s`), sizes too (`64KiB`, `2MiB`). Port 0 is any free port;
 every bound address is printed as one JSON line with `\"event\":\"listening\"`.

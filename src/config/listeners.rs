@@ -88,6 +88,7 @@ section! {
         /// PEM file with the certificate's private key.
         tls_key_file: Option<PathBuf> = None;
         /// PEM file with the authorities of client certificates; with it clients are asked for one.
+        /// Kubernetes shows none when it probes.
         tls_client_ca_file: Option<PathBuf> = None;
         /// Whether a client without a certificate is refused.
         tls_client_auth: ClientAuth = ClientAuth::Required;

@@ -74,6 +74,28 @@ impl Plan {
         self.config == other.config
     }
 
+    /// What is wrong when a newer configuration gives the name to somebody else: what is under way,
+    /// payments in doubt above all, would be looked for in another wallet and not be found.
+    pub fn stands_for_another(&self, before: &Self) -> Option<Mistake> {
+        if self.name != before.name {
+            return None;
+        }
+        let (old, new) = (&before.config, &self.config);
+        let key = if new.kind != old.kind {
+            "kind"
+        } else if new.wallet != old.wallet {
+            "wallet"
+        } else if new.merchant_site != old.merchant_site {
+            "merchant_site"
+        } else {
+            return None;
+        };
+        let path = format!("credentials.{}.{key}", self.name);
+        let text = "a name stands for the same wallet or site for as long as the gateway runs; give \
+                    the credential another name, or restart the gateway";
+        Some(Mistake::new(&*path, self.origins.of(&path), text))
+    }
+
     /// Reads the places and builds the credential, unless their content is `known`: then `None`.
     /// The caller gives the shared [`Health`](super::health::Health) afterwards.
     ///

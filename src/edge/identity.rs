@@ -151,7 +151,7 @@ impl Identities {
         &self,
         headers: &HeaderMap,
         peer: Option<&Arc<Peer>>,
-    ) -> Result<Option<(Arc<Caller>, Proof)>, Error> {
+    ) -> Result<Option<(Arc<Caller>, Arc<Proof>)>, Error> {
         if self.callers.is_empty() {
             return Ok(None);
         }
@@ -159,7 +159,7 @@ impl Identities {
         let key = headers.get(CALLER_KEY).map(|key| key.to_str().unwrap_or_default());
         let proof = self.callers.proof(key, peer);
         match self.callers.identify(&proof) {
-            Ok(caller) => Ok(Some((caller, proof))),
+            Ok(caller) => Ok(Some((caller, Arc::new(proof)))),
             Err(Stranger::Unknown) => Err(Error::new(&reason::CALLER_UNKNOWN)),
             Err(Stranger::Ambiguous) => Err(Error::new(&reason::CALLER_AMBIGUOUS)),
         }

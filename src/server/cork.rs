@@ -116,6 +116,21 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     #[tokio::test]
+    async fn a_flush_reaches_what_is_below() {
+        // Keeps everything until it is flushed, as TLS keeps what the socket did not take.
+        let (near, mut far) = tokio::io::duplex(1024);
+        let mut cork = Cork::new(tokio::io::BufWriter::with_capacity(1024, near));
+        cork.write_all(b"reply").await.unwrap();
+        cork.flush().await.unwrap();
+        let mut received = [0; 5];
+        let read = tokio::time::timeout(std::time::Duration::from_secs(5), async {
+            far.read_exact(&mut received).await
+        });
+        read.await.expect("it is sent").unwrap();
+        assert_eq!(&received, b"reply");
+    }
+
+    #[tokio::test]
     async fn what_is_written_before_a_flush_arrives_whole_and_in_order() {
         // A peer that takes 7 bytes at a time forces partial writes.
         let (near, mut far) = tokio::io::duplex(7);

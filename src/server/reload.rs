@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use crate::config::{self, Config, Mistakes};
 use crate::credentials::{Content, ReloadOutcome};
 use crate::edge::identity::Identities;
@@ -68,22 +70,17 @@ impl Reload {
     }
 
     /// Looks again and again.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(self) {
+        let (every, shared) = (self.every, Arc::new(Mutex::new(self)));
         loop {
-            tokio::time::sleep(self.every).await;
+            tokio::time::sleep(every).await;
+            let reload = Arc::clone(&shared);
             // Whoever this gateway logs to: two of them fit into one process.
             let log = tracing::dispatcher::get_default(Clone::clone);
-            let looked = tokio::task::spawn_blocking(move || {
-                tracing::dispatcher::with_default(&log, || self.look());
-                self
-            });
-            match looked.await {
-                Ok(back) => self = back,
-                // A panic in there; what is in use stays.
-                Err(error) => {
-                    tracing::error!(%error, "files are no longer looked at");
-                    return;
-                }
+            let look = move || tracing::dispatcher::with_default(&log, || reload.lock().look());
+            // After a panic in there what is in use stays, and the next look may do better.
+            if let Err(error) = tokio::task::spawn_blocking(look).await {
+                tracing::error!(%error, "looking at files for new content failed");
             }
         }
     }

@@ -45,6 +45,10 @@ impl World {
             config.origins = read.origins;
             config.file = read.file;
             config.security.reload_interval = Duration::from_millis(20);
+            config.events.poll_fastest = Duration::from_millis(50);
+            config.notifications.hook_check = Duration::from_secs(1);
+            config.notifications.public_url =
+                qiwi_gateway::config::BaseUrl::parse("https://pay.example");
         });
         let gateway = setup.start().await;
         let channel = gateway.channel().await;
@@ -134,15 +138,29 @@ async fn callers_and_credentials_come_change_and_go_without_a_restart() {
     ));
     world.until(SHOP, "main", "CALLER_NOT_ALLOWED").await;
     assert_eq!(world.call(DESK, "main").await, "OK");
-    world.write(&more.replace("79990000002", "79990000003"));
+    let information = "kind = \"information\"\nwallet = \"79990000002\"";
+    world.write(&more);
     world.until(SHOP, "main", "OK").await;
+    // A name stands for the wallet it stood for, even when it was gone for a while.
+    world.write(&more.replace("79990000002", "79990000003"));
+    world.look("failed").await;
+    assert!(world.gateway.log().contains("credentials.other.wallet"));
+    world.write(&more.replace("kind = \"wallet\"\nwallet = \"79990000002\"", information));
+    world.look("failed").await;
+    assert!(world.gateway.log().contains("credentials.other.kind"));
     assert_eq!(world.call(DESK, "other").await, "OK");
-    assert!(fake.seen().last().unwrap().target.contains("79990000003"));
+    // What it may do can change.
+    let scopes = "wallet = \"79990000002\"\nscopes = [\"profile\"]";
+    world.write(&more.replace("wallet = \"79990000002\"", scopes));
+    world.until(DESK, "other", "TOKEN_SCOPE_INSUFFICIENT").await;
 
     // A caller and a credential less.
     world.write(POLICY);
     world.until(DESK, "main", "CALLER_UNKNOWN").await;
     assert_eq!(world.call(SHOP, "main").await, "OK");
+    world.write(&more.replace("79990000002", "79990000003"));
+    world.look("failed").await;
+    assert_eq!(world.call(DESK, "other").await, "CALLER_UNKNOWN");
     assert!(!world.gateway.log().contains("token-of-"));
     assert!(world.looks("changed").await >= 4);
 }
@@ -251,4 +269,34 @@ async fn a_new_policy_ends_no_cool_down() {
         assert_eq!(again.info("upstreamSent"), Some("no"));
     }
     assert_eq!(fake.count(), asked, "nothing is sent while it cools down");
+}
+
+/// What the gateway does by itself for a credential, it does for those that come later, and no longer
+/// for those that went.
+#[tokio::test]
+async fn histories_are_read_and_hooks_looked_after_for_credentials_that_came_later() {
+    let fake = Fake::always(Answer::new(404, "")).await;
+    let world = World::new(&fake, POLICY).await;
+    world.look("unchanged").await;
+    assert_eq!(fake.count(), 0);
+    let other = format!(
+        "{POLICY}[credentials.other]\nkind = \"wallet\"\nwallet = \"79990000002\"\n\
+         token_file = \"DIR/other.token\"\npoll = \"history\"\n"
+    );
+    world.write(&other);
+    let of = |path: &'static str| {
+        move |seen: &Seen| seen.token() == Some("token-of-other") && seen.path().contains(path)
+    };
+    let count = |path: &'static str| fake.seen().iter().filter(|seen| of(path)(seen)).count();
+    until("its history is read", || count("/payments") > 0).await;
+    // With a hook of its own instead, which needs no history while nothing is missed.
+    let public = "[notifications]\npublic_url = \"https://pay.example\"\n";
+    let managed = other.replace("poll = \"history\"", "poll = \"off\"\nwebhook = \"managed\"");
+    world.write(&format!("{public}{managed}"));
+    until("its hook is looked for", || count("/hooks") > 0).await;
+    world.write(POLICY);
+    world.look("unchanged").await;
+    let before = count("");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(count(""), before, "nothing is asked for one that is gone");
 }

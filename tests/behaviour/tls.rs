@@ -93,11 +93,14 @@ async fn only_clients_with_a_certificate_of_the_authority_get_in() {
     let stranger = other.client(&["shop.example"]);
     call(&gateway, &ours, Some(&stranger), &[]).await.expect_err("another authority");
     refused_handshakes(&gateway, "grpc", "unknown_issuer", 1).await;
+    let late = ours.expired_client(&["shop.example"]);
+    call(&gateway, &ours, Some(&late), &[]).await.expect_err("its time is over");
+    refused_handshakes(&gateway, "grpc", "expired", 1).await;
     // A certificate of the right authority that is made for listeners.
     call(&gateway, &ours, Some(&ours.server()), &[]).await.expect_err("another purpose");
     refused_handshakes(&gateway, "grpc", "certificate", 1).await;
     assert_eq!(fake.count(), 1);
-    assert_eq!(gateway.metric("qiwi_connections_closed_total", &["reason=\"tls\""]).await, 3);
+    assert_eq!(gateway.metric("qiwi_connections_closed_total", &["reason=\"tls\""]).await, 4);
     call(&gateway, &ours, Some(&shop), &[]).await.expect("the others go on");
 }
 
@@ -244,6 +247,7 @@ async fn notifications_and_administration_speak_tls_too() {
             config.admin.tls_cert_file = Some(files.certificate.clone());
             config.admin.tls_key_file = Some(files.key.clone());
             config.admin.tls_client_ca_file = Some(files.ca.clone());
+            config.admin.read_timeout = Duration::from_millis(500);
         })
         .start()
         .await;
@@ -259,6 +263,18 @@ async fn notifications_and_administration_speak_tls_too() {
     let ready = get(gateway.admin_address(), Some(&operator)).await.unwrap();
     assert!(ready.starts_with("HTTP/1.1 200 "), "{ready}");
     get(gateway.admin_address(), None).await.expect_err("the operators' authority is asked for");
+    // A hello that never ends is not waited for, nor is a head behind TLS.
+    let mut slow = TcpStream::connect(gateway.admin_address()).await.unwrap();
+    slow.write_all(b"\x16\x03\x01\x02\x00").await.unwrap();
+    closes(&mut slow).await;
+    let ours_too = connector(&ours, Some(&operator), &[b"http/1.1"]);
+    let mut slow = connect(gateway.admin_address(), &ours_too).await.unwrap();
+    slow.write_all(b"GET /readyz HTTP/1.1\r\nhost:").await.unwrap();
+    let mut rest = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(5), slow.read_to_end(&mut rest));
+    let _ = read.await.expect("it is closed");
+    let metrics = get(gateway.admin_address(), Some(&operator)).await.unwrap();
+    assert!(metrics.contains("ready"), "{metrics}");
     let unknown = get(gateway.notifications(), None).await.unwrap();
     assert!(unknown.starts_with("HTTP/1.1 404 "), "{unknown}");
     gateway.stop().await;

@@ -62,7 +62,18 @@ impl Authority {
 
     /// A client's certificate with these names; those with a colon are URIs.
     pub fn client(&self, names: &[&str]) -> Pair {
+        self.client_of(named("client"), names)
+    }
+
+    /// The same, whose time is over.
+    pub fn expired_client(&self, names: &[&str]) -> Pair {
         let mut params = named("client");
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        self.client_of(params, names)
+    }
+
+    fn client_of(&self, mut params: CertificateParams, names: &[&str]) -> Pair {
         let san = |name: &&str| match name.contains(':') {
             true => SanType::URI((*name).try_into().unwrap()),
             false => SanType::DnsName((*name).try_into().unwrap()),

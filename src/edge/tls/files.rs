@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::{RootCertStore, ServerConfig};
 use secrecy::ExposeSecret as _;
@@ -162,11 +162,18 @@ impl Files {
                 let text = format!("cannot be used: {error}");
                 Mistakes(vec![self.wrong(CERTIFICATE, text)])
             })?;
+        let asks = verifier.is_some();
         let builder = match verifier {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
         };
         let mut server = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
+        if asks {
+            // A session that is resumed is not asked for its certificate again, which may have
+            // expired meanwhile. A full handshake costs a millisecond, once for each connection.
+            server.session_storage = Arc::new(NoServerSessionStorage {});
+            server.send_tls13_tickets = 0;
+        }
         server.alpn_protocols = self.protocols.iter().map(|name| name.to_vec()).collect();
         Ok(Loaded { server: Arc::new(server), begins, expires, content: texts.content() })
     }
