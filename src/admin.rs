@@ -25,9 +25,15 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing::get};
+use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::config;
+use crate::edge::http1;
+use crate::edge::tls::Tls;
 
 /// How often the main runtime shows that it is alive.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
@@ -189,9 +195,13 @@ impl AdminHandle {
     }
 }
 
-/// Binds `listen` and serves it on a thread of its own.
-pub fn start(listen: SocketAddr, state: Arc<AdminState>) -> io::Result<AdminHandle> {
-    let listener = std::net::TcpListener::bind(listen)?;
+/// Binds the listener and serves it on a thread of its own.
+pub fn start(
+    settings: &config::Admin,
+    tls: Option<Arc<Tls>>,
+    state: Arc<AdminState>,
+) -> io::Result<AdminHandle> {
+    let listener = std::net::TcpListener::bind(settings.listen)?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -199,10 +209,14 @@ pub fn start(listen: SocketAddr, state: Arc<AdminState>) -> io::Result<AdminHand
         let _entered = runtime.enter();
         tokio::net::TcpListener::from_std(listener)?
     };
+    let limits = http1::Limits {
+        head_timeout: settings.read_timeout,
+        connections_max: settings.connections_max,
+    };
     let (stop, asked_to_stop) = oneshot::channel();
     let (ended, stopped) = oneshot::channel();
     std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
-        runtime.block_on(serve(listener, state, asked_to_stop));
+        runtime.block_on(serve(listener, tls, limits, state, asked_to_stop));
         drop(runtime);
         let _ = ended.send(());
     })?;
@@ -211,20 +225,21 @@ pub fn start(listen: SocketAddr, state: Arc<AdminState>) -> io::Result<AdminHand
 
 async fn serve(
     listener: tokio::net::TcpListener,
+    tls: Option<Arc<Tls>>,
+    limits: http1::Limits,
     state: Arc<AdminState>,
     asked_to_stop: oneshot::Receiver<()>,
 ) {
-    let (draining, drain) = oneshot::channel::<()>();
-    let server = axum::serve(listener, router(state)).with_graceful_shutdown(async {
-        let _ = drain.await;
-    });
-    let mut server = std::pin::pin!(server.into_future());
+    let stop = CancellationToken::new();
+    let router = router(state);
+    let service = move |_| TowerToHyperService::new(router.clone());
+    let server = http1::serve(listener, tls, limits, stop.clone(), service);
+    let mut server = std::pin::pin!(server);
     tokio::select! {
-        // Accepting never ends by itself: axum retries accept errors.
-        _ = &mut server => return,
+        () = &mut server => return,
         _ = asked_to_stop => {}
     }
-    let _ = draining.send(());
+    stop.cancel();
     let _ = tokio::time::timeout(LAST_REQUESTS, server).await;
 }
 
@@ -283,7 +298,8 @@ mod tests {
         let render = Arc::new(|| "qiwi_up 1\n".to_owned());
         let state = Arc::new(AdminState::new(render, heartbeat_max));
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let handle = start(any, Arc::clone(&state)).expect("bound");
+        let settings = config::Admin { listen: any, ..config::Admin::default() };
+        let handle = start(&settings, None, Arc::clone(&state)).expect("bound");
         (state, handle)
     }
 

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use crate::credentials::{Caller, Credential};
+use crate::credentials::{Caller, Credential, Peer, Proof};
 use crate::method::Method;
 use crate::telemetry::{SpanHandle, TraceText};
 
@@ -28,8 +28,12 @@ pub struct Inbound {
     pub deadline: Instant,
     /// The caller itself repeats this call, so the gateway tries once.
     pub single_attempt: bool,
+    /// The certificate of the connection, where it has one that is verified.
+    pub peer: Option<Arc<Peer>>,
     /// Who calls; set by the identity layer.
     pub caller: Option<Arc<Caller>>,
+    /// By what the caller is known; set by the identity layer.
+    pub proof: Option<Arc<Proof>>,
     /// With whose rights; set by the identity layer.
     pub credential: Option<Arc<Credential>>,
     /// The caller's place among its own calls; set by the identity layer.
@@ -50,6 +54,8 @@ pub struct Context {
     pub settling: bool,
     /// Who calls.
     pub caller: Option<Arc<Caller>>,
+    /// By what the caller is known, for streams that outlast a right.
+    pub proof: Option<Arc<Proof>>,
     /// With whose rights.
     pub credential: Option<Arc<Credential>>,
     /// Held until the call is over.
@@ -72,6 +78,7 @@ impl Context {
             single_attempt: false,
             settling: true,
             caller: None,
+            proof: None,
             credential,
             share: None,
             journal: Arc::new(journal),
@@ -86,6 +93,7 @@ impl Context {
             single_attempt: self.single_attempt,
             settling: self.settling,
             caller: self.caller.clone(),
+            proof: self.proof.clone(),
             credential: Some(credential),
             share: None,
             journal: Arc::clone(&self.journal),
@@ -104,6 +112,7 @@ impl Context {
             single_attempt: self.single_attempt,
             settling: self.settling,
             caller,
+            proof: None,
             credential,
             share: None,
             journal: Arc::clone(&self.journal),
@@ -118,6 +127,7 @@ impl Context {
             single_attempt: false,
             settling: true,
             caller: None,
+            proof: None,
             credential,
             share: None,
             journal: Arc::clone(&self.journal),

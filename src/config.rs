@@ -14,14 +14,16 @@ mod listeners;
 mod markdown;
 mod mistake;
 mod named;
+mod renew;
 mod section;
 mod service;
 mod source;
+mod tls;
 mod units;
 pub mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use address::{BaseUrl, MonitorUrls, NatsUrl, is_loopback};
 pub use calls::{Admission, Breaker, Cache, Cooldown, Deadline, Limit, Payments, Retry, Upstream};
@@ -31,6 +33,7 @@ pub use mistake::{Mistake, Mistakes, Origin, Warning};
 pub use named::{CallerConfig, CredentialConfig, Poll, Webhook, is_name};
 pub use section::Key;
 pub use service::{Drain, Engine, Otlp, Pages, Security, State, Telemetry};
+pub use tls::{ClientAuth, Listener, TlsKeys};
 pub use units::{Expiry, Percent, Size, Variable};
 
 use mistake::nearest;
@@ -69,6 +72,8 @@ macro_rules! config {
             pub callers: BTreeMap<String, CallerConfig>,
             /// Where values came from; empty for a configuration made in code.
             pub origins: Origins,
+            /// The file it was read from, which is looked at again while the gateway runs.
+            pub file: Option<PathBuf>,
         }
 
         /// The names of all sections.
@@ -91,6 +96,13 @@ macro_rules! config {
                     let found = layers.sections.remove(&path).unwrap_or_default();
                     self.$field = read(stringify!($field), found, mistakes, &mut self.origins, |_| None);
                 )+
+            }
+
+            /// The keys outside credentials and callers that differ, by their paths.
+            fn differing(&self, other: &Self) -> Vec<String> {
+                let mut keys = Vec::new();
+                $(renew::differing(stringify!($field), &self.$field, &other.$field, &mut keys);)+
+                keys
             }
 
             fn dump_sections(&self, out: &mut String) {
@@ -173,7 +185,8 @@ impl Config {
             }
         }
         layers.add_environment(env);
-        Self::from_layers(layers, mistakes)
+        let config = Self::from_layers(layers, mistakes)?;
+        Ok(Self { file: file.map(Path::to_owned), ..config })
     }
 
     /// Reads the configuration from TOML alone.

@@ -7,11 +7,14 @@
 pub mod admission;
 pub mod deadline;
 pub mod frame;
+pub mod http1;
 pub mod identity;
 pub mod metadata;
 pub mod panic;
+pub mod quota;
 pub mod record;
 pub mod secret;
+pub mod tls;
 
 /// A response on its way out.
 pub type Outbound = http::Response<frame::ReplyBody>;

@@ -16,7 +16,7 @@ use crate::cache::{AnswerCache, Key, Loaded};
 use crate::call::{CacheOutcome, Context, Inbound};
 use crate::config::Config;
 use crate::coordination::Team;
-use crate::credentials::{Credential, Credentials, Merchant, Wallet};
+use crate::credentials::{Callers, Credential, Credentials, Merchant, Wallet};
 use crate::edge::{Outbound, frame, record, secret};
 use crate::error::{Error, Sent, reason};
 use crate::events::hub::Hub;
@@ -53,6 +53,7 @@ pub struct Gateway {
     upstream: Upstream,
     cache: Arc<AnswerCache>,
     credentials: Arc<Credentials>,
+    callers: Arc<Callers>,
     wallets: Wallets,
     pages: PageTokens,
     metrics: Arc<Metrics>,
@@ -72,10 +73,11 @@ impl Gateway {
     ///
     /// # Errors
     /// When the CA certificates are unusable.
-    #[allow(clippy::too_many_arguments, reason = "each is one thing that all calls share")]
+    #[allow(clippy::too_many_arguments, reason = "each is a part of the gateway")]
     pub fn new(
         config: Arc<Config>,
         credentials: Arc<Credentials>,
+        callers: Arc<Callers>,
         metrics: Arc<Metrics>,
         pages: PageTokens,
         payments: Payments,
@@ -90,6 +92,7 @@ impl Gateway {
             upstream: Upstream::new(&config, &metrics, ca, team.clone())?,
             cache: Arc::new(AnswerCache::new(&config.cache, config.deadline.read_default)),
             credentials,
+            callers,
             wallets: Wallets::new(),
             pages,
             metrics,
@@ -135,6 +138,10 @@ impl Gateway {
 
     pub(crate) fn credentials(&self) -> &Credentials {
         &self.credentials
+    }
+
+    pub(crate) fn callers(&self) -> &Callers {
+        &self.callers
     }
 
     /// The least time a call of a method that pays needs.

@@ -189,6 +189,8 @@ async fn serve(serve: Serve) -> ExitCode {
 
 /// Starts the sandbox inside this process and points the configuration at it.
 async fn embedded(config: &mut Config) -> Result<(Sandbox, ClientFiles), String> {
+    // What the sandbox adds stands in no file, and would be gone if the file were read again.
+    config.file = None;
     let (listen, acquiring) = (config.sandbox.listen, config.sandbox.acquiring());
     let sandbox = start_sandbox(listen, Some(acquiring)).await?;
     let files = sandbox
@@ -333,11 +335,12 @@ fn check_config(check: &Check) -> ExitCode {
         Ok(config) => config,
         Err(mistakes) => return fail(&mistakes.to_string()),
     };
-    let secrets = qiwi_gateway::server::check(&config, |name| std::env::var(name).ok());
-    if let Err(error) = secrets {
-        return fail(&error.to_string());
-    }
-    let (_, warnings) = config.check();
+    let files = match qiwi_gateway::server::check(&config, |name| std::env::var(name).ok()) {
+        Ok(files) => files,
+        Err(error) => return fail(&error.to_string()),
+    };
+    let (_, mut warnings) = config.check();
+    warnings.extend(files);
     print(&config.dump_redacted());
     for warning in &warnings {
         complain(&format!("warning: {warning}"));

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::credentials::{Kind, Scopes};
+use crate::credentials::{Group, Kind, Scopes};
 use crate::error::reason::{self, Reason};
 
 /// One RPC: where it goes, who may call it, how it may be repeated and kept.
@@ -49,6 +49,18 @@ impl Policy {
         lasting: false,
         legacy: false,
     };
+}
+
+impl Policy {
+    /// The group a caller needs to call it.
+    pub const fn group(&self) -> Group {
+        match (self.access, self.class) {
+            (Access::Admin | Access::WalletSecret { .. }, _) => Group::Admin,
+            (Access::Merchant, _) => Group::Pay,
+            (Access::Events, _) | (_, Class::Read) => Group::Read,
+            (_, Class::Write | Class::Once | Class::Money) => Group::Pay,
+        }
+    }
 }
 
 /// How many messages an RPC answers with.

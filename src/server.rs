@@ -17,6 +17,7 @@ mod connection;
 mod cork;
 mod gauges;
 mod listener;
+mod reload;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ use tower::{Layer, Service, ServiceBuilder};
 
 use crate::admin::{self, AdminHandle, AdminState};
 use crate::call::Inbound;
-use crate::config::Config;
+use crate::config::{Config, Warning};
 use crate::coordination::Team;
 use crate::credentials::{Callers, Credentials};
 use crate::edge::Outbound;
@@ -39,7 +40,9 @@ use crate::edge::admission::{Admission, AdmissionLayer};
 use crate::edge::deadline::DeadlineLayer;
 use crate::edge::identity::{Identities, IdentityLayer, Shares};
 use crate::edge::panic::CatchPanicLayer;
+use crate::edge::quota::Quotas;
 use crate::edge::record::RecordLayer;
+use crate::edge::tls::{self, Tls};
 use crate::error::Error;
 use crate::events::hub::{Hub, Unusable};
 use crate::events::{self, Retention, ingress};
@@ -109,14 +112,15 @@ pub enum StartError {
 impl Server {
     /// Reads secrets, binds every listener and starts serving.
     ///
-    /// `env` gives the environment variables that credentials may name.
+    /// `env` gives the environment variables that credentials may name, now and when the
+    /// configuration has changed.
     ///
     /// # Errors
     /// Everything an operator can mend is named.
     pub async fn start(
         config: Config,
         telemetry: &Telemetry,
-        env: impl Fn(&str) -> Option<String>,
+        env: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
     ) -> Result<Self, StartError> {
         let (state, retention) = (config.state.clone(), retention(&config));
         let opening = async move {
@@ -134,7 +138,7 @@ impl Server {
     pub async fn start_with(
         config: Config,
         telemetry: &Telemetry,
-        env: impl Fn(&str) -> Option<String>,
+        env: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
         opening: impl Future<Output = Result<Opened, StartError>>,
     ) -> Result<Self, StartError> {
         // One provider for every TLS user; it may have been installed by another server already.
@@ -142,7 +146,14 @@ impl Server {
         let config = Arc::new(config);
         let metrics = telemetry.metrics();
         let credentials = Arc::new(Credentials::load(&config, &env)?);
-        let callers = Callers::load(&config, &env)?;
+        let callers = Arc::new(Callers::load(&config, &env)?);
+        let tls = |keys, protocols| Tls::load(&keys, &config, protocols, &metrics);
+        let grpc_tls = tls(config.grpc.tls(), tls::HTTP2)?;
+        let admin_tls = tls(config.admin.tls(), tls::HTTP1)?;
+        let notifications_tls = match config.notifications.enabled {
+            true => tls(config.notifications.tls(), tls::HTTP1)?,
+            false => None,
+        };
         let pages = PageTokens::new(&page_keys(&config)?, config.pages.lifetime);
         let ca = ca(&config)?;
         let opened = opening.await?;
@@ -165,6 +176,7 @@ impl Server {
         let gateway = Arc::new(Gateway::new(
             Arc::clone(&config),
             Arc::clone(&credentials),
+            Arc::clone(&callers),
             Arc::clone(&metrics),
             pages,
             payments,
@@ -174,12 +186,15 @@ impl Server {
         )?);
         let identities = Arc::new(Identities {
             credentials: Arc::clone(&credentials),
-            callers,
+            callers: Arc::clone(&callers),
+            renewing: parking_lot::RwLock::new(()),
             pass_through: config.security.pass_through,
             metadata_max: config.grpc.metadata_max.get(),
             shares: Shares::new(
                 config.admission.caller_share_percent.of(config.admission.in_flight_max),
             ),
+            quotas: Quotas::new(),
+            metrics: Arc::clone(&metrics),
         });
         let admission = Admission::new(config.admission.clone(), Arc::clone(&metrics));
         let stack = ServiceBuilder::new()
@@ -194,7 +209,7 @@ impl Server {
             .service(Dispatch { gateway: Arc::clone(&gateway) });
 
         let state = Arc::new(AdminState::new(telemetry.renderer(), config.admin.heartbeat_max));
-        let admin = admin::start(config.admin.listen, Arc::clone(&state))
+        let admin = admin::start(&config.admin, admin_tls.clone(), Arc::clone(&state))
             .map_err(|source| listen_error("admin", config.admin.listen, source))?;
         let (listener, grpc) = bind("grpc", config.grpc.listen).await?;
 
@@ -204,11 +219,16 @@ impl Server {
         };
 
         let (health, health_service) = tonic_health::server::health_reporter();
+        // Before anybody can ask: an unknown service is an error to those who probe.
+        for service in services() {
+            health.set_service_status(service, tonic_health::ServingStatus::Serving).await;
+        }
         let (phase, phases) = watch::channel(Phase::Serving);
         let inner = Inner {
             stack,
             health: connection::erase(health_service),
             reflection: reflection(config.grpc.reflection),
+            tls: grpc_tls.clone(),
             tracing: telemetry.tracing(),
             metrics: Arc::clone(&metrics),
             phases,
@@ -219,13 +239,16 @@ impl Server {
         tokio::spawn(
             background.clone().run_until_cancelled_owned(admin::heartbeat(Arc::clone(&state))),
         );
-        tokio::spawn(background.clone().run_until_cancelled_owned(reload(
-            Arc::clone(&credentials),
-            Arc::clone(&identities),
+        let certificates = [grpc_tls, notifications_tls.clone(), admin_tls].into_iter().flatten();
+        let reload = reload::Reload::new(
+            Arc::clone(&config),
+            identities,
+            certificates.collect(),
+            Arc::new(env),
             Arc::clone(&metrics),
-            config.security.reload_interval,
             team,
-        )));
+        );
+        tokio::spawn(background.clone().run_until_cancelled_owned(reload.run()));
         tokio::spawn(
             background.clone().run_until_cancelled_owned(Arc::clone(&gateway).with_team()),
         );
@@ -243,11 +266,14 @@ impl Server {
         if let Some((listener, address)) = notifications {
             let limits = ingress::Limits {
                 body_max: config.notifications.body_max.bytes(),
+                head_timeout: config.notifications.head_timeout,
                 read_timeout: config.notifications.read_timeout,
                 connections_max: config.notifications.connections_max,
             };
             let receiver = Arc::new(Arc::clone(&gateway));
-            ingress_tasks.spawn(ingress::serve(listener, receiver, limits, ingress.clone()));
+            let serving =
+                ingress::serve(listener, notifications_tls, receiver, limits, ingress.clone());
+            ingress_tasks.spawn(serving);
             telemetry::listening("notifications", address);
             notified = Some(address);
         }
@@ -269,9 +295,6 @@ impl Server {
         tokio::spawn(background.clone().run_until_cancelled_owned(watched));
         telemetry::listening("grpc", grpc);
         telemetry::listening("admin", admin.address);
-        for service in services() {
-            health.set_service_status(service, tonic_health::ServingStatus::Serving).await;
-        }
         let guarded = ledger_health(Arc::clone(&gateway), health.clone(), Arc::clone(&metrics));
         tokio::spawn(background.clone().run_until_cancelled_owned(guarded));
         state.set_started();
@@ -413,52 +436,20 @@ fn reflection(enabled: bool) -> Option<connection::Reflection> {
     }
 }
 
-/// Reads everything a start would read, and starts nothing.
+/// Reads everything a start would read, and starts nothing. Returns what works now and will not for
+/// long.
 ///
 /// # Errors
 /// As [`Server::start`].
-pub fn check(config: &Config, env: impl Fn(&str) -> Option<String>) -> Result<(), StartError> {
+pub fn check(
+    config: &Config,
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<Vec<Warning>, StartError> {
     Credentials::load(config, &env)?;
     Callers::load(config, &env)?;
     page_keys(config)?;
     ca(config)?;
-    Ok(())
-}
-
-/// Re-reads secret files; what cannot be read leaves the last good content in use.
-async fn reload(
-    credentials: Arc<Credentials>,
-    identities: Arc<Identities>,
-    metrics: Arc<Metrics>,
-    every: Duration,
-    team: Option<Arc<Team>>,
-) {
-    let mut failed_before = Vec::new();
-    let mut callers_failed = false;
-    loop {
-        tokio::time::sleep(every).await;
-        let (credentials, identities) = (Arc::clone(&credentials), Arc::clone(&identities));
-        let read = move || (credentials.reload(), identities.callers.reload());
-        let Ok((outcome, callers)) = tokio::task::spawn_blocking(read).await else { continue };
-        outcome.log(&failed_before);
-        if let Some(team) = team.as_ref().filter(|_| !outcome.changed.is_empty()) {
-            team.reload();
-        }
-        if let Err(mistakes) = &callers
-            && !callers_failed
-        {
-            tracing::warn!("new callers' keys cannot be used; the last good ones stay: {mistakes}");
-        }
-        callers_failed = callers.is_err();
-        metrics.reload(
-            match (outcome.failed.is_empty() && callers.is_ok(), outcome.changed.is_empty()) {
-                (false, _) => "failed",
-                (true, false) => "changed",
-                (true, true) => "unchanged",
-            },
-        );
-        failed_before = outcome.failed;
-    }
+    Ok(tls::check(config)?)
 }
 
 /// How long connections of the notification listener may take to end.

@@ -69,7 +69,7 @@ pub async fn run(
     note: impl Fn(&str),
 ) -> Result<(), Problem> {
     let mut tail = Tail {
-        endpoint: endpoint(&arguments.address)?,
+        endpoint: endpoint(arguments)?,
         metadata: arguments.metadata().map_err(Problem::Arguments)?,
         request: arguments.request(HEARTBEAT),
         until_caught_up: arguments.until_caught_up,
@@ -95,15 +95,25 @@ pub async fn run(
     }
 }
 
-fn endpoint(address: &str) -> Result<Endpoint, Problem> {
+fn endpoint(arguments: &Arguments) -> Result<Endpoint, Problem> {
+    let address = &arguments.address;
     // Said here, because without it the connection would be "lost" again and again.
-    if !address.starts_with("http://") {
-        let text = format!("--address {address}: give http://<host>:<port>");
+    if !["http://", "https://"].iter().any(|scheme| address.starts_with(scheme)) {
+        let text = format!("--address {address}: give http://<host>:<port>, or https");
         return Err(Problem::Arguments(text));
     }
-    Endpoint::from_shared(address.to_owned())
-        .map(|endpoint| endpoint.connect_timeout(CONNECT))
-        .map_err(|error| Problem::Arguments(format!("--address {address}: {error}")))
+    let wrong = |error: tonic::transport::Error| {
+        Problem::Arguments(format!("--address {address}: {error}"))
+    };
+    let endpoint = Endpoint::from_shared(address.clone()).map_err(wrong)?;
+    let endpoint = endpoint.connect_timeout(CONNECT);
+    match arguments.tls().map_err(Problem::Arguments)? {
+        Some(tls) => endpoint.tls_config(tls).map_err(|error| {
+            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+            Problem::Arguments(format!("the certificates cannot be used: {error}{cause}"))
+        }),
+        None => Ok(endpoint),
+    }
 }
 
 struct Tail {

@@ -171,7 +171,7 @@ fn configuration_page() -> String {
         "\
 # Configuration
 
-Read once at start, from three layers; a later one wins:
+Read at start, from three layers; a later one wins:
 
 1. the defaults below;
 2. a TOML file: `qiwi-gateway serve --config gateway.toml`;
@@ -183,6 +183,24 @@ place, and prints the effective values with where each comes from. Unknown keys 
 
 Secrets never stand in the configuration, only the files or variables that hold them. Files are read
 again every few seconds, so a token is replaced by replacing its file.
+
+What takes effect while the gateway runs, looked at every `security.reload_interval` by content:
+
+| What changed | What happens |
+|---|---|
+| a file with a token, secret, key of a webhook or client certificate of a merchant | new calls use the new one |
+| a file with a caller's key | the new one is known, the old one is not. Two keys, one a line, are both good: write the new one beside the old, change the caller, remove the old |
+| `tls_cert_file`, `tls_key_file`, `tls_client_ca_file` of a listener | new connections meet the new ones, open ones go on |
+| `[credentials.…]` and `[callers.…]` of the configuration file | all of them take effect together; streams of a caller that lost a right or its key end within 30 seconds |
+| any other key of the configuration file | reported once in the log as needing a restart |
+
+What cannot be used leaves the last good content in use: it is told in the log, once, with its key, and
+counted in `qiwi_reload_total{{source, result=\"failed\"}}`; `qiwi_reload_success_timestamp_seconds` stands
+still then. Taking the last caller out of the file is refused, because everybody would be let in, and
+so are policies that need a key which waits for a restart, and a credential whose `kind`, `wallet` or
+`merchant_site` is another one: a name stands for the same wallet while the gateway runs. What lies in environment variables changes
+with a restart alone. Before a credential is taken out, no payment of its wallet should be in doubt
+(`qiwi_payments_open`): without it nobody can ask QIWI what became of one.
 
 Durations have a unit (`250ms`, `5s`, `1m30s`), sizes too (`64KiB`, `2MiB`). Port 0 is any free port;
 every bound address is printed as one JSON line with `\"event\":\"listening\"`.

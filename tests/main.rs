@@ -112,12 +112,20 @@ mod behaviour {
     mod metadata;
     /// What a client learns of the contract without having it, and health.
     mod reflection;
+    /// Credentials and callers of a configuration file that changes.
+    mod renewal;
     /// Repeating what may be repeated.
     mod retry;
+    /// Slow, many, and against the rules.
+    mod siege;
     /// Files in pieces.
     mod streams;
+    /// Everything that can be replaced, replaced under load.
+    mod swap;
     /// Spans, metrics and summary lines of a call.
     mod telemetry;
+    /// Certificates of listeners and clients.
+    mod tls;
 }
 
 /// Money: paid at most once, and told truly, whatever fails.

@@ -1,11 +1,14 @@
 //! Rules between keys: what no single row can say.
 
+mod callers;
+mod exposure;
+
+use super::Config;
 use super::listeners::About;
-use super::mistake::{Mistake, Warning, nearest};
-use super::named::{CallerConfig, CredentialConfig, Poll, Webhook};
+use super::mistake::{Mistake, Warning};
+use super::named::{CredentialConfig, Poll, Webhook};
 use super::service::Engine;
 use super::value::Value;
-use super::{BaseUrl, Config};
 use crate::credentials::{Kind, Scopes, WEBHOOK_PATH_SECRET_MIN};
 
 /// QIWI blocks a wallet's history for five minutes above this many requests in any minute.
@@ -27,6 +30,7 @@ impl Config {
         findings.order();
         findings.limit();
         findings.state();
+        findings.tls();
         findings.exposure();
         for (name, credential) in &self.credentials {
             findings.credential(name, credential);
@@ -35,6 +39,7 @@ impl Config {
             findings.caller(name, caller);
         }
         findings.callers_apart();
+        findings.certificate_names();
         findings.hooks_apart();
         let Findings { mut mistakes, mut warnings, .. } = findings;
         if self.security.strict {
@@ -233,47 +238,6 @@ impl Findings<'_> {
         }
     }
 
-    fn exposure(&mut self) {
-        let c = self.config;
-        if !c.grpc.listen.ip().is_loopback() && c.callers.is_empty() {
-            self.warn(
-                "grpc.listen",
-                format!(
-                    "{} can be reached from other machines and there are no [callers]: everybody \
-                     who can connect may use every credential",
-                    c.grpc.listen
-                ),
-            );
-        }
-        let mut url = |key: &str, url: &BaseUrl| {
-            if !url.is_https() && !url.is_loopback() {
-                self.warn(key, format!("{url} is not encrypted: credentials travel readable"));
-            }
-        };
-        url("upstream.edge_url", &c.upstream.edge_url);
-        url("upstream.site_url", &c.upstream.site_url);
-        url("upstream.bill_url", &c.upstream.bill_url);
-        url("upstream.direct_url", &c.upstream.direct_url);
-        if let Some(url) = &c.notifications.public_url
-            && !url.is_https()
-            && !url.is_loopback()
-        {
-            let text = format!(
-                "{url} is not encrypted: notifications and their addresses travel readable"
-            );
-            self.warn("notifications.public_url", text);
-        }
-        let merchants = c.credentials.values().any(|of| of.kind == Kind::Merchant);
-        if let Some(url) = &c.notifications.public_url
-            && merchants
-            && url.is_https()
-            && url.url().port().is_some()
-        {
-            let text = format!("QIWI PAY sends notifications to port 443 only, and this is {url}");
-            self.warn("notifications.public_url", text);
-        }
-    }
-
     fn credential(&mut self, name: &str, credential: &CredentialConfig) {
         let path = format!("credentials.{name}");
         let kind_key = format!("{path}.kind");
@@ -455,51 +419,6 @@ impl Findings<'_> {
                 );
                 let because = format!("credentials.{other}.webhook");
                 self.mistake(format!("credentials.{name}.webhook"), &[&because], text);
-            }
-        }
-    }
-
-    fn caller(&mut self, name: &str, caller: &CallerConfig) {
-        let path = format!("callers.{name}");
-        let key = (caller.key_file.is_some(), caller.key_env.is_some());
-        let because = format!("{path}.san");
-        self.one_source(&path, "key", &because, key, caller.san.is_empty());
-        let config = self.config;
-        for credential in &caller.credentials {
-            if credential == "*" || config.credentials.contains_key(credential) {
-                continue;
-            }
-            let near = nearest(credential, config.credentials.keys().map(String::as_str));
-            let hint = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
-            let text = format!("there is no credential called {credential:?}{hint}");
-            self.mistake(format!("{path}.credentials"), &[], text);
-        }
-        if caller.credentials.is_empty() && !caller.pass_through {
-            self.warn(
-                format!("{path}.credentials"),
-                "the caller may use no credential and bring none: every call of it is refused",
-            );
-        }
-        if caller.pass_through && !config.security.pass_through {
-            self.warn(
-                format!("{path}.pass_through"),
-                "has no effect: security.pass_through is false",
-            );
-        }
-    }
-
-    /// Two callers with the same certificate name could not be told apart.
-    fn callers_apart(&mut self) {
-        let config = self.config;
-        let mut seen = std::collections::BTreeMap::new();
-        for (name, caller) in &config.callers {
-            for san in &caller.san {
-                if let Some(other) = seen.insert(san.to_ascii_lowercase(), name)
-                    && other != name
-                {
-                    let text = format!("{san:?} already names the caller {other}");
-                    self.mistake(format!("callers.{name}.san"), &[], text);
-                }
             }
         }
     }

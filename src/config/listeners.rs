@@ -1,11 +1,13 @@
 //! The sections of what the gateway listens on.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::BaseUrl;
 use super::choices::{choice_value, choices};
 use super::section::section;
+use super::tls::ClientAuth;
 use super::units::{Percent, Size};
 use crate::wallet::webhook::write::URL_LENGTH_MAX;
 
@@ -22,6 +24,15 @@ section! {
     Grpc in "grpc" {
         /// Address callers connect to.
         listen: SocketAddr = loopback(50051);
+        /// PEM file with the certificate the listener shows and its chain; with it the listener
+        /// speaks TLS and nothing else. Looked at again and again, as the two below.
+        tls_cert_file: Option<PathBuf> = None;
+        /// PEM file with the certificate's private key.
+        tls_key_file: Option<PathBuf> = None;
+        /// PEM file with the authorities of client certificates; with it callers are asked for one.
+        tls_client_ca_file: Option<PathBuf> = None;
+        /// Whether a client without a certificate is refused.
+        tls_client_auth: ClientAuth = ClientAuth::Required;
         /// Connections open at once; further ones wait to be accepted.
         connections_max: usize = 10_000, 1..=1_000_000;
         /// Calls open at once on one connection, as announced to the client.
@@ -71,6 +82,21 @@ section! {
     Admin in "admin" {
         /// Address of `/livez`, `/readyz`, `/readyz/notifications`, `/startupz` and `/metrics`.
         listen: SocketAddr = loopback(9464);
+        /// PEM file with the certificate the listener shows and its chain; with it the listener
+        /// speaks TLS and nothing else. Looked at again and again, as the two below.
+        tls_cert_file: Option<PathBuf> = None;
+        /// PEM file with the certificate's private key.
+        tls_key_file: Option<PathBuf> = None;
+        /// PEM file with the authorities of client certificates; with it clients are asked for one.
+        /// Kubernetes shows none when it probes.
+        tls_client_ca_file: Option<PathBuf> = None;
+        /// Whether a client without a certificate is refused.
+        tls_client_auth: ClientAuth = ClientAuth::Required;
+        /// Connections open at once; further ones wait to be accepted.
+        connections_max: usize = 256, 1..=100_000;
+        /// Time for the TLS handshake and for the head of a request; a connection that is idle for
+        /// as long is closed.
+        read_timeout: Duration = Duration::from_secs(10), Duration::from_millis(50)..=HOUR;
         /// Age of the main runtime's heartbeat at which the process is no longer alive.
         heartbeat_max: Duration = Duration::from_secs(10), Duration::from_millis(100)..=HOUR;
     }
@@ -81,6 +107,15 @@ section! {
     Notifications in "notifications" {
         /// Address QIWI, or the proxy before the gateway, sends notifications to.
         listen: SocketAddr = loopback(8080);
+        /// PEM file with the certificate the listener shows and its chain; with it the listener
+        /// speaks TLS and nothing else. Looked at again and again, as the two below.
+        tls_cert_file: Option<PathBuf> = None;
+        /// PEM file with the certificate's private key.
+        tls_key_file: Option<PathBuf> = None;
+        /// PEM file with the authorities of client certificates; with it senders are asked for one.
+        tls_client_ca_file: Option<PathBuf> = None;
+        /// Whether a client without a certificate is refused.
+        tls_client_auth: ClientAuth = ClientAuth::Required;
         /// Whether the listener is opened at all.
         enabled: bool = true;
         /// Where QIWI reaches the listener from outside, such as `https://pay.example.com/qiwi`;
@@ -95,6 +130,9 @@ section! {
         sign_fields: Vec<String> = Vec::new();
         /// Largest notification.
         body_max: Size = Size::kib(64), Size::kib(1)..=Size::mib(1);
+        /// Time for the TLS handshake and for the head of a request; a connection that is idle for
+        /// as long is closed.
+        head_timeout: Duration = Duration::from_secs(5), Duration::from_millis(50)..=Duration::from_secs(60);
         /// Time to read a notification.
         read_timeout: Duration = SECOND, Duration::from_millis(50)..=Duration::from_secs(60);
         /// Time to store a notification before its sender is asked to come again.

@@ -79,7 +79,8 @@ section! {
 section! {
     /// One caller and what it may do.
     CallerConfig in "callers.<name>" {
-        /// File with the key the caller sends as `x-qiwi-caller-key`.
+        /// File with the key the caller sends as `x-qiwi-caller-key`, or with two keys, one a line,
+        /// while it changes from one to the other.
         key_file: Option<PathBuf> = None;
         /// Environment variable with that key, for a quick start.
         key_env: Option<Variable> = None;
@@ -89,6 +90,13 @@ section! {
         credentials: Vec<String> = Vec::new();
         /// Groups of operations it may call.
         groups: Vec<Group> = vec![Group::Read];
+        /// Services it may call, such as `qiwi.wallet.v1.BalanceService`, or `*` for all.
+        services: Vec<String> = vec!["*".to_owned()];
+        /// Calls it may make a second at each replica; 0 for as many as it likes.
+        calls_per_second: u32 = 0, 0..=1_000_000;
+        /// Calls it may make at once after a pause, where there is such a limit; 0 for those of one
+        /// second.
+        calls_burst: u32 = 0, 0..=1_000_000;
         /// Whether it may bring a token of its own.
         pass_through: bool = false;
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::address::{MonitorUrls, NatsUrl};
 use super::choices::{choice_value, choices};
 use super::section::section;
+use super::tls::Listener;
 use super::units::Percent;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -157,7 +158,11 @@ section! {
         /// File with the secret that makes fingerprints of tokens; without it one is made at
         /// start, and fingerprints of two runs or replicas differ.
         fingerprint_pepper_file: Option<PathBuf> = None;
-        /// How often files with secrets are looked at for new content.
+        /// Listeners that other machines may reach without TLS, because a proxy or mesh before the
+        /// gateway encrypts, or because the network is trusted.
+        plaintext_listeners: Vec<Listener> = Vec::new();
+        /// How often files with secrets, certificates and the configuration itself are looked at for
+        /// new content.
         reload_interval: Duration = Duration::from_secs(5), Duration::from_millis(10)..=HOUR;
         /// Whether every warning about the configuration is a mistake.
         strict: bool = false;

@@ -310,11 +310,107 @@ fn warnings_become_mistakes_when_strict() {
     let config = Config::from_toml(open).unwrap();
     let (mistakes, warnings) = config.check();
     let keys: Vec<_> = warnings.iter().map(|warning| warning.key.as_str()).collect();
-    assert_eq!((mistakes.len(), keys), (0, vec!["grpc.listen", "upstream.edge_url"]));
+    let expected = vec![
+        // In the clear, and for everybody.
+        "grpc.listen",
+        "grpc.listen",
+        "security.pass_through",
+        "grpc.reflection",
+        "upstream.edge_url",
+    ];
+    assert_eq!((mistakes.len(), keys), (0, expected));
     check_toml(
         &format!("{open}[security]\nstrict = true\n"),
-        &["grpc.listen (configuration line 2)", "upstream.edge_url (configuration line 4)"],
+        &[
+            "grpc.listen (configuration line 2)",
+            "grpc.listen (configuration line 2)",
+            "security.pass_through (default)",
+            "grpc.reflection (default)",
+            "upstream.edge_url (configuration line 4)",
+        ],
     );
+}
+
+/// The keys of all warnings, each once.
+fn warned(toml: &str) -> Vec<String> {
+    let config = Config::from_toml(toml).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let mut keys: Vec<_> = config.check().1.into_iter().map(|warning| warning.key).collect();
+    keys.dedup();
+    keys
+}
+
+#[test]
+fn what_other_machines_reach_is_encrypted_or_said_not_to_need_it() {
+    let everywhere = "[grpc]\nlisten = \"0.0.0.0:1\"\nreflection = false\n\
+                      [notifications]\nlisten = \"[::]:2\"\n[admin]\nlisten = \"10.0.0.7:3\"\n\
+                      [callers.shop]\nkey_file = \"k\"\npass_through = true\n";
+    let plain = ["grpc.listen", "admin.listen", "notifications.listen"];
+    assert_eq!(warned(everywhere), plain);
+    let behind = "[security]\nplaintext_listeners = [\"grpc\", \"notifications\", \"admin\"]\n";
+    assert_eq!(warned(&format!("{everywhere}{behind}")), [""; 0]);
+    let some = "[security]\nplaintext_listeners = [\"admin\"]\nstrict = false\n";
+    let tls = "tls_cert_file = \"c\"\ntls_key_file = \"k\"\n";
+    let encrypted = everywhere
+        .replace("[grpc]\n", &format!("[grpc]\n{tls}"))
+        .replace("[notifications]\n", &format!("[notifications]\n{tls}"));
+    assert_eq!(warned(&format!("{encrypted}{some}")), [""; 0]);
+    // A listener that is not opened is reached by nobody.
+    let closed = everywhere.replace("[notifications]\n", "[notifications]\nenabled = false\n");
+    assert_eq!(warned(&closed), ["grpc.listen", "admin.listen"]);
+    // Nobody expects TLS to be named as its absence.
+    let both = "[security]\nplaintext_listeners = [\"grpc\", \"admin\"]\n";
+    assert_eq!(warned(&format!("{encrypted}{both}")), ["security.plaintext_listeners"]);
+}
+
+#[test]
+fn with_client_certificates_reflection_is_for_those_who_have_one() {
+    let toml = "[grpc]\nlisten = \"0.0.0.0:1\"\ntls_cert_file = \"c\"\ntls_key_file = \"k\"\n\
+                tls_client_ca_file = \"a\"\n\
+                [callers.shop]\nsan = [\"shop.example\"]\npass_through = true\n";
+    assert_eq!(warned(toml), [""; 0]);
+    let optional = toml.replace("[callers", "tls_client_auth = \"optional\"\n[callers");
+    assert_eq!(warned(&optional), ["grpc.reflection"]);
+    // Without callers everybody with a certificate may do everything.
+    let all = toml.split("[callers").next().unwrap();
+    assert_eq!(warned(all), ["grpc.listen", "security.pass_through"]);
+}
+
+#[test]
+fn keys_about_tls_belong_together() {
+    for (toml, expected) in [
+        ("[grpc]\ntls_cert_file = \"c\"\n", "grpc.tls_key_file (default): is missing"),
+        ("[admin]\ntls_key_file = \"k\"\n", "admin.tls_cert_file (default): is missing"),
+        (
+            "[notifications]\ntls_client_ca_file = \"a\"\n",
+            "notifications.tls_client_ca_file (configuration line 2): needs tls_cert_file",
+        ),
+        (
+            "[grpc]\ntls_client_auth = \"optional\"\n",
+            "grpc.tls_client_auth (configuration line 2): needs tls_client_ca_file",
+        ),
+        (
+            "[grpc]\ntls_client_auth = \"sometimes\"\n",
+            "grpc.tls_client_auth (configuration line 2): found \"sometimes\", expected required or optional",
+        ),
+    ] {
+        check_toml(toml, &[expected]);
+    }
+}
+
+#[test]
+fn callers_name_services_that_exist_and_limits_that_mean_something() {
+    let toml = |more: &str| format!("[callers.a]\nkey_file = \"k\"\npass_through = true\n{more}\n");
+    check_toml(
+        &toml("services = [\"qiwi.wallet.v1.BalanceServise\", \"*\"]"),
+        &["callers.a.services (configuration line 4): there is no service called \
+           \"qiwi.wallet.v1.BalanceServise\"; did you mean qiwi.wallet.v1.BalanceService?"],
+    );
+    check_toml(&toml("services = [\"grpc.health.v1.Health\"]"), &["callers.a.services"]);
+    check_toml(&toml("services = [\"qiwi.events.v1.EventService\"]\ncalls_per_second = 5"), &[]);
+    assert_eq!(warned(&toml("services = []")), ["callers.a.services"]);
+    assert_eq!(warned(&toml("calls_burst = 5")), ["callers.a.calls_burst"]);
+    let certified = "[callers.a]\nsan = [\"a.example\"]\npass_through = true\n";
+    assert_eq!(warned(certified), ["callers.a.san"]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod fingerprint;
 mod health;
 mod kind;
 mod merchant;
+mod peer;
 mod read;
 mod scope;
 mod secret;
@@ -17,17 +18,18 @@ mod signing;
 mod store;
 mod wallet;
 
-pub use callers::{Caller, Callers, Group};
+pub use callers::{Book, Caller, Callers, Group, Proof, Rate, Stranger};
 pub use credential::{ClientIdentity, Credential, Hook, InvalidToken};
 pub use fingerprint::{Fingerprint, Pepper};
 pub use health::Status;
 pub use kind::Kind;
 pub use merchant::Merchant;
-pub use read::WEBHOOK_PATH_SECRET_MIN;
+pub use peer::Peer;
+pub use read::{Part, WEBHOOK_PATH_SECRET_MIN, certified};
 pub use scope::Scopes;
-pub use secret::key_of;
+pub use secret::{Content, Source, key_of};
 pub use signing::SigningKey;
-pub use store::{CredentialState, Credentials, ReloadOutcome};
+pub use store::{CredentialState, Credentials, Prepared, ReloadOutcome};
 pub use wallet::Wallet;
 
 #[cfg(test)]

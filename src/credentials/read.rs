@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use super::credential::{ClientIdentity, Credential, Hook, bearer};
@@ -66,6 +67,33 @@ impl Plan {
 
     pub const fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// Whether the configuration says the same, so that only content can differ.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.config == other.config
+    }
+
+    /// What is wrong when a newer configuration gives the name to somebody else: what is under way,
+    /// payments in doubt above all, would be looked for in another wallet and not be found.
+    pub fn stands_for_another(&self, before: &Self) -> Option<Mistake> {
+        if self.name != before.name {
+            return None;
+        }
+        let (old, new) = (&before.config, &self.config);
+        let key = if new.kind != old.kind {
+            "kind"
+        } else if new.wallet != old.wallet {
+            "wallet"
+        } else if new.merchant_site != old.merchant_site {
+            "merchant_site"
+        } else {
+            return None;
+        };
+        let path = format!("credentials.{}.{key}", self.name);
+        let text = "a name stands for the same wallet or site for as long as the gateway runs; give \
+                    the credential another name, or restart the gateway";
+        Some(Mistake::new(&*path, self.origins.of(&path), text))
     }
 
     /// Reads the places and builds the credential, unless their content is `known`: then `None`.
@@ -249,13 +277,21 @@ fn is_path_segment(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
-enum Part {
+/// Which of the two is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The certificate.
     Certificate,
+    /// The private key.
     Key,
 }
 
-/// Checks that there is a certificate, a private key, and that they belong together.
-fn identity(certificate: &[u8], key: &[u8]) -> Result<ClientIdentity, (Part, &'static str)> {
+/// Reads a certificate with its chain and its private key, and checks that they belong together.
+///
+/// # Errors
+///
+/// Which of them is wrong, and how.
+pub fn certified(certificate: &[u8], key: &[u8]) -> Result<CertifiedKey, (Part, &'static str)> {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(certificate)
         .map(|one| one.map(CertificateDer::into_owned))
         .collect::<Result<_, _>>()
@@ -267,9 +303,14 @@ fn identity(certificate: &[u8], key: &[u8]) -> Result<ClientIdentity, (Part, &'s
         .map_err(|_| (Part::Key, "holds no unencrypted PRIVATE KEY in PEM"))?;
     let signing = rustls::crypto::ring::sign::any_supported_type(&private)
         .map_err(|_| (Part::Key, "holds a key of a kind that TLS cannot use"))?;
-    rustls::sign::CertifiedKey::new(chain, signing)
-        .keys_match()
-        .map_err(|_| (Part::Key, "does not belong to the certificate in client_cert_file"))?;
+    let both = CertifiedKey::new(chain, signing);
+    both.keys_match().map_err(|_| (Part::Key, "does not belong to the certificate beside it"))?;
+    Ok(both)
+}
+
+/// Checks that there is a certificate, a private key, and that they belong together.
+fn identity(certificate: &[u8], key: &[u8]) -> Result<ClientIdentity, (Part, &'static str)> {
+    certified(certificate, key)?;
     Ok(ClientIdentity {
         certificate_pem: certificate.to_vec(),
         key_pem: SecretSlice::from(key.to_vec()),

@@ -119,7 +119,14 @@ pub fn check_token(token: &str) -> Result<(), &'static str> {
 /// A digest of all parts of a credential, by which a change is noticed.
 pub struct Content(digest::Context);
 
+impl Default for Content {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Content {
+    /// Nothing yet.
     pub fn new() -> Self {
         Self(digest::Context::new(&digest::SHA256))
     }
@@ -136,6 +143,7 @@ impl Content {
         }
     }
 
+    /// The digest.
     pub fn finish(self) -> Vec<u8> {
         self.0.finish().as_ref().to_vec()
     }

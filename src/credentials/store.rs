@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use secrecy::ExposeSecret;
+use tokio::sync::watch;
 
 use super::Fingerprint;
 use super::credential::{Credential, Hook, InvalidToken, bearer};
@@ -24,12 +25,20 @@ const PEPPER_BYTES_MIN: usize = 16;
 pub struct Credentials {
     table: ArcSwap<Table>,
     pepper: Pepper,
-    plans: Vec<Plan>,
-    /// Held by the one reload that runs.
-    reloading: Mutex<()>,
+    /// Where each credential is read from; held by the one reload that runs.
+    plans: Mutex<Plans>,
+    /// Counts the policies, for those who work for credentials by themselves.
+    policies: watch::Sender<u64>,
     /// Credentials whose last reading failed while an older content is in use, and since when.
     /// Apart from the above, so that asking never waits for files.
     failing: Mutex<HashMap<Arc<str>, SystemTime>>,
+}
+
+/// What the configuration says.
+struct Plans {
+    now: Vec<Plan>,
+    /// Those that were taken out: their names stand for whom they stood for.
+    gone: Vec<Plan>,
 }
 
 /// One consistent view: a reload replaces it whole.
@@ -101,8 +110,8 @@ impl Credentials {
             Some(pepper) if mistakes.is_empty() => Ok(Self {
                 table: ArcSwap::from_pointee(table),
                 pepper,
-                plans,
-                reloading: Mutex::new(()),
+                plans: Mutex::new(Plans { now: plans, gone: Vec::new() }),
+                policies: watch::Sender::new(0),
                 failing: Mutex::new(HashMap::new()),
             }),
             _ => Err(Mistakes(mistakes)),
@@ -113,6 +122,12 @@ impl Credentials {
     #[must_use]
     pub fn named(&self, name: &str) -> Option<Arc<Credential>> {
         self.table.load().named.get(name).cloned()
+    }
+
+    /// Hears when credentials were added, changed or taken out by a newer configuration.
+    #[must_use]
+    pub fn policies(&self) -> watch::Receiver<u64> {
+        self.policies.subscribe()
     }
 
     /// What fingerprints of secrets are made with.
@@ -178,11 +193,11 @@ impl Credentials {
     /// be used leaves the last good one in place. Reads files: not for the hot path. Of several
     /// at a time one runs, and the others wait and then find nothing changed.
     pub fn reload(&self) -> ReloadOutcome {
-        let _one_at_a_time = self.reloading.lock();
+        let plans = self.plans.lock();
         let table = self.table.load_full();
         let mut next = Table::default();
         let mut outcome = ReloadOutcome::default();
-        for plan in &self.plans {
+        for plan in &plans.now {
             let name = plan.name();
             let old = table.named.get(name);
             let known = old.map_or(&[][..], |old| &old.content);
@@ -220,6 +235,86 @@ impl Credentials {
             self.table.store(Arc::new(next));
         }
         outcome
+    }
+}
+
+/// Credentials of a newer configuration, read and ready; no reload runs meanwhile.
+pub struct Prepared<'a> {
+    of: &'a Credentials,
+    plans: MutexGuard<'a, Plans>,
+    newer: Vec<Plan>,
+    next: Table,
+    outcome: ReloadOutcome,
+    gone: Vec<Arc<str>>,
+}
+
+impl Credentials {
+    /// Reads what a newer configuration says differently; what it says the same stays as it is, with
+    /// everything that is known about it. Reads files: not for the hot path.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with what is new or changed; then nothing changes.
+    pub fn prepare(
+        &self,
+        config: &Config,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Result<Prepared<'_>, Mistakes> {
+        let plans = self.plans.lock();
+        let table = self.table.load_full();
+        let origins = Arc::new(config.origins.clone());
+        let newer: Vec<_> = config
+            .credentials
+            .iter()
+            .map(|(name, credential)| Plan::new(name, credential, &origins, &env))
+            .collect();
+        let (mut next, mut mistakes) = (Table::default(), Vec::new());
+        let mut outcome = ReloadOutcome::default();
+        for plan in &newer {
+            let mut known = plans.now.iter().chain(&plans.gone);
+            mistakes.extend(known.find_map(|known| plan.stands_for_another(known)));
+            let same = plans.now.iter().find(|of| of.name() == plan.name());
+            let old = same.filter(|of| of.is_same(plan)).and_then(|_| table.named.get(plan.name()));
+            if let Some(old) = old {
+                outcome.unchanged += 1;
+                next.keep(Arc::clone(old));
+                continue;
+            }
+            match plan.read(&self.pepper, &[]) {
+                Ok(Some(new)) => {
+                    mistakes.extend(plan.too_long(&config.notifications, &new));
+                    outcome.changed.push(Arc::clone(plan.name()));
+                    let health = table.health.get(&new.fingerprint).cloned();
+                    next.insert(new, health);
+                }
+                Ok(None) => {}
+                Err(more) => mistakes.extend(more),
+            }
+        }
+        let is_gone = |name: &&Arc<str>| !newer.iter().any(|plan| plan.name() == *name);
+        let gone = plans.now.iter().map(Plan::name).filter(is_gone).cloned().collect();
+        if mistakes.is_empty() {
+            Ok(Prepared { of: self, plans, newer, next, outcome, gone })
+        } else {
+            Err(Mistakes(mistakes))
+        }
+    }
+}
+
+impl Prepared<'_> {
+    /// Puts them into use. Returns which are new or changed, and which are gone.
+    pub fn adopt(mut self) -> (ReloadOutcome, Vec<Arc<str>>) {
+        let before = std::mem::replace(&mut self.plans.now, self.newer);
+        self.plans.gone.retain(|plan| !before.iter().any(|of| of.name() == plan.name()));
+        let gone = &self.gone;
+        self.plans.gone.extend(before.into_iter().filter(|plan| gone.contains(plan.name())));
+        self.of.table.store(Arc::new(self.next));
+        self.of.policies.send_modify(|count| *count += 1);
+        let mut failing = self.of.failing.lock();
+        for name in self.outcome.changed.iter().chain(&self.gone) {
+            failing.remove(name);
+        }
+        (self.outcome, self.gone)
     }
 }
 

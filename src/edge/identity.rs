@@ -1,7 +1,7 @@
 //! Who calls, and with whose rights at QIWI.
 //!
-//! The caller is known by a static key (or, on a TLS listener, by its certificate); the QIWI
-//! credential is either named (`x-qiwi-credential`) or passed through (`authorization`). Whether
+//! The caller is known by a static key or, on a TLS listener, by the names in its certificate; where
+//! both are there they must mean the same caller. The QIWI credential is either named (`x-qiwi-credential`) or passed through (`authorization`). Whether
 //! the credential opens the method is decided here too, from its kind and scopes, so that a
 //! refusal costs no network call. With no callers' policy configured everyone may do everything:
 //! the first run must be easy, and the listener is loopback then.
@@ -13,15 +13,17 @@ use std::time::Duration;
 
 use futures_util::future::{Either, Ready, ready};
 use http::HeaderMap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::{Layer, Service};
 
+use super::quota::Quotas;
 use super::{Outbound, metadata};
 use crate::call::Inbound;
-use crate::credentials::{Caller, Callers, Credential, Credentials, Group};
+use crate::credentials::{Caller, Callers, Credential, Credentials, Peer, Proof, Stranger};
 use crate::error::{Error, Sent, reason};
-use crate::policy::{Access, Class, Denial, Policy};
+use crate::policy::{Access, Denial, Policy};
+use crate::telemetry::Metrics;
 
 /// Metadata key that names a credential the gateway holds.
 pub const CREDENTIAL_KEY: &str = "x-qiwi-credential";
@@ -33,13 +35,19 @@ pub struct Identities {
     /// The credentials the gateway holds.
     pub credentials: Arc<Credentials>,
     /// The callers' policy.
-    pub callers: Callers,
+    pub callers: Arc<Callers>,
+    /// Held while both of the above are replaced: no call is looked at with one of them old.
+    pub renewing: RwLock<()>,
     /// Whether `authorization` is accepted.
     pub pass_through: bool,
     /// Largest metadata in bytes.
     pub metadata_max: u64,
     /// The places each caller may take at once.
     pub shares: Shares,
+    /// The calls each caller may make a second.
+    pub quotas: Quotas,
+    /// Counts the calls of those that make more.
+    pub metrics: Arc<Metrics>,
 }
 
 /// How many calls of each caller may be in flight: no caller can crowd out the others.
@@ -120,33 +128,41 @@ impl Identities {
         let headers = &call.parts.headers;
         metadata::check_size(headers, self.metadata_max)?;
         let policy = call.method.policy;
-        let caller = self.caller(headers)?;
-        if let Some(caller) = &caller
-            && !caller.in_group(group_of(policy))
-        {
-            return Err(not_allowed("the caller lacks the group of this method"));
+        let settled = self.renewing.read();
+        let (caller, proof) = self.caller(headers, call.peer.as_ref())?.unzip();
+        if let Some(caller) = &caller {
+            self.quotas.charge(caller).inspect_err(|_| self.metrics.shed("caller_rate"))?;
+            caller.may_call(call.method).map_err(not_allowed)?;
         }
         call.share = caller.as_deref().map(|caller| self.shares.take(caller)).transpose()?;
         let credential = self.credential(headers, policy, caller.as_deref())?;
         if let Some(credential) = &credential {
             check(policy.access, credential)?;
         }
+        drop(settled);
         call.journal.set_identity(caller.as_ref(), credential.as_ref());
         call.caller = caller;
+        call.proof = proof;
         call.credential = credential;
         Ok(())
     }
 
-    fn caller(&self, headers: &HeaderMap) -> Result<Option<Arc<Caller>>, Error> {
+    fn caller(
+        &self,
+        headers: &HeaderMap,
+        peer: Option<&Arc<Peer>>,
+    ) -> Result<Option<(Arc<Caller>, Arc<Proof>)>, Error> {
         if self.callers.is_empty() {
             return Ok(None);
         }
-        headers
-            .get(CALLER_KEY)
-            .and_then(|key| key.to_str().ok())
-            .and_then(|key| self.callers.identify_key(key))
-            .map(Some)
-            .ok_or_else(|| Error::new(&reason::CALLER_UNKNOWN))
+        // A key that is no text is nobody's, like any other wrong one.
+        let key = headers.get(CALLER_KEY).map(|key| key.to_str().unwrap_or_default());
+        let proof = self.callers.proof(key, peer);
+        match self.callers.identify(&proof) {
+            Ok(caller) => Ok(Some((caller, Arc::new(proof)))),
+            Err(Stranger::Unknown) => Err(Error::new(&reason::CALLER_UNKNOWN)),
+            Err(Stranger::Ambiguous) => Err(Error::new(&reason::CALLER_AMBIGUOUS)),
+        }
     }
 
     fn credential(
@@ -198,15 +214,6 @@ fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
-}
-
-fn group_of(policy: &Policy) -> Group {
-    match (policy.access, policy.class) {
-        (Access::Admin | Access::WalletSecret { .. }, _) => Group::Admin,
-        (Access::Merchant, _) => Group::Pay,
-        (Access::Events, _) | (_, Class::Read) => Group::Read,
-        (_, Class::Write | Class::Once | Class::Money) => Group::Pay,
-    }
 }
 
 fn not_allowed(detail: &'static str) -> Error {

@@ -92,7 +92,8 @@ reasons! {
     CREDENTIAL_KIND_UNSUITABLE = PermissionDenied, Refused, "A credential of this kind does not open this method.", "The named credential is of another kind than the method needs, for example a P2P key for a wallet call.";
     PASS_THROUGH_DISABLED = PermissionDenied, Refused, "Pass-through tokens are switched off.", "`authorization` was sent but the gateway only serves the credentials it holds.";
     CALLER_UNKNOWN = Unauthenticated, Refused, "The caller is not known to this gateway.", "A callers' policy is configured and neither the client certificate nor the caller key belongs to it.";
-    CALLER_NOT_ALLOWED = PermissionDenied, Refused, "The caller may not use this method or credential.", "The callers' policy does not grant this credential or this group of methods to the caller.";
+    CALLER_AMBIGUOUS = Unauthenticated, Fix, "The call shows several callers.", "The caller key and the client certificate, or two names of the certificate, belong to different callers. Send no key, or the one of the certificate's caller.";
+    CALLER_NOT_ALLOWED = PermissionDenied, Refused, "The caller may not use this method or credential.", "The callers' policy does not grant this credential, this service or this group of methods to the caller.";
     TOKEN_REJECTED = Unauthenticated, Refused, "QIWI does not accept the token.", "QIWI answered 401: the token is wrong, expired or was replaced by a newer one.";
     CERTIFICATE_REJECTED = Unauthenticated, Refused, "QIWI does not accept the merchant's client certificate.", "QIWI PAY ended the TLS handshake, or answered 401 or 403: the credential's client certificate is missing, expired, revoked or of another merchant. Nothing was executed.";
     TOKEN_SCOPE_INSUFFICIENT = PermissionDenied, Refused, "The token lacks a permission this method needs.", "The credential's granted scopes do not cover the method (refused locally, nothing was sent), or QIWI answered 403.";
@@ -193,7 +194,7 @@ reasons! {
 
     // Pacing.
     RATE_LIMITED_UPSTREAM = ResourceExhausted, Later, "QIWI answered that there are too many requests.", "QIWI answered 423 or 429, or did so a moment ago and the wallet cools down.";
-    RATE_LIMITED_LOCAL = ResourceExhausted, Later, "The gateway paces calls so that QIWI does not block the wallet.", "The wallet's share of requests is used up. Nothing was sent.";
+    RATE_LIMITED_LOCAL = ResourceExhausted, Later, "The gateway paces calls; repeat after the stated delay.", "The wallet's share of requests is used up, so that QIWI does not block it, or the caller makes more calls than it may; `QuotaFailure` says which. Nothing was sent.";
     GATEWAY_OVERLOADED = Unavailable, Later, "The gateway is at its limit.", "Too many calls are in flight. Nothing was sent.";
     GATEWAY_DRAINING = Unavailable, Later, "The gateway is shutting down.", "This replica is being stopped; another one answers. Nothing was sent.";
 

@@ -15,20 +15,12 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::config::About;
-
-/// Time for the head of a request.
-const HEAD_WITHIN: Duration = Duration::from_secs(5);
-/// Connections of QIWI end by themselves; idle ones are not waited for.
-const REQUESTS_MAX_HEADERS: usize = 64;
-/// A pause after a failure to accept, which is a lack of something.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+use crate::edge::http1;
+use crate::edge::tls::Tls;
 
 /// One notification as it arrived.
 pub struct Posted<'a> {
@@ -77,6 +69,8 @@ pub trait Receiver: Send + Sync + 'static {
 pub struct Limits {
     /// Bytes of a body.
     pub body_max: usize,
+    /// Time for the TLS handshake, and again for the head of a request.
+    pub head_timeout: Duration,
     /// Time for a body.
     pub read_timeout: Duration,
     /// Connections open at once.
@@ -86,48 +80,23 @@ pub struct Limits {
 /// Serves until told to stop; requests under way are finished.
 pub async fn serve<R: Receiver>(
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     receiver: Arc<R>,
     limits: Limits,
     stop: CancellationToken,
 ) {
-    let places = Arc::new(Semaphore::new(limits.connections_max));
-    let connections = TaskTracker::new();
-    loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let (stream, peer) = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(error = %error, "a notification's connection was not accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            },
-        };
-        let (receiver, stop) = (Arc::clone(&receiver), stop.clone());
-        connections.spawn(async move {
-            let _place = place;
-            let service = service_fn(move |request| {
-                let receiver = Arc::clone(&receiver);
-                async move { Ok::<_, Infallible>(handle(&*receiver, peer, request, limits).await) }
-            });
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_WITHIN)
-                .max_headers(REQUESTS_MAX_HEADERS)
-                .serve_connection(TokioIo::new(stream), service);
-            let mut connection = std::pin::pin!(connection);
-            tokio::select! {
-                // What goes wrong on a connection concerns its other end only.
-                _ = &mut connection => return,
-                () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
-            }
-            let _ = connection.await;
-        });
-    }
-    connections.close();
-    connections.wait().await;
+    let of_listener = http1::Limits {
+        head_timeout: limits.head_timeout,
+        connections_max: limits.connections_max,
+    };
+    let service = move |peer| {
+        let receiver = Arc::clone(&receiver);
+        service_fn(move |request| {
+            let receiver = Arc::clone(&receiver);
+            async move { Ok::<_, Infallible>(handle(&*receiver, peer, request, limits).await) }
+        })
+    };
+    http1::serve(listener, tls, of_listener, stop, service).await;
 }
 
 async fn handle<R: Receiver>(

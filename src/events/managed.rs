@@ -4,12 +4,13 @@
 //! otherwise; what the gateway registered itself it may replace, for example after its address
 //! changed. Notifications are taken by others.
 
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use secrecy::ExposeSecret as _;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
@@ -39,11 +40,34 @@ const NOT_KEPT: &str = "WEBHOOK_KEY_NOT_KEPT";
 
 /// Looks after all managed hooks until the gateway drains.
 pub async fn run(gateway: Arc<Gateway>) {
-    let listed = gateway.credentials().list();
-    let names = listed.iter().filter(|credential| is_managed(credential));
+    gateway.hub().draining.run_until_cancelled(watch_all(&gateway)).await;
+}
+
+/// A watch for each managed hook, also of credentials that come later.
+async fn watch_all(gateway: &Gateway) {
+    let mut policies = gateway.credentials().policies();
     let places = Semaphore::new(AT_ONCE);
-    let watches = names.filter_map(|of| of.name.clone()).map(|name| watch(&gateway, name, &places));
-    gateway.hub().draining.run_until_cancelled(join_all(watches)).await;
+    let (mut watched, mut watches) = (HashSet::new(), FuturesUnordered::new());
+    loop {
+        for credential in gateway.credentials().list().iter().filter(|of| is_managed(of)) {
+            if let Some(name) = credential.name.clone()
+                && watched.insert(Arc::clone(&name))
+            {
+                watches.push(watch(gateway, name, &places));
+            }
+        }
+        tokio::select! {
+            // The sender is the gateway's own.
+            changed = policies.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+            Some(name) = watches.next() => {
+                watched.remove(&name);
+            }
+        }
+    }
 }
 
 fn is_managed(credential: &Credential) -> bool {
@@ -59,11 +83,14 @@ struct Watch {
     untried: bool,
 }
 
-/// Looks after one hook; never returns.
-async fn watch(gateway: &Gateway, name: Arc<str>, places: &Semaphore) {
+/// Looks after one hook for as long as that is wanted, and returns its name.
+async fn watch(gateway: &Gateway, name: Arc<str>, places: &Semaphore) -> Arc<str> {
     let mut watch = Watch::default();
     let every = gateway.hub().notifications.hook_check;
     loop {
+        if !gateway.credentials().named(&name).is_some_and(|of| is_managed(&of)) {
+            return name;
+        }
         if !gateway.is_hooks_keeper(&name) {
             gateway.show_kept_hook(&name).await;
             tokio::time::sleep(OTHERS_PAUSE.min(every)).await;

@@ -244,13 +244,26 @@ impl Gateway {
     pub(crate) async fn withdrawn(&self, cx: &Context, sight: &Sight) -> Error {
         let denied = |detail| Error::new(&reason::CALLER_NOT_ALLOWED).log(detail);
         let settings = &self.hub().settings;
-        let every = if sight.proven { settings.token_check } else { settings.rights_check };
+        // The caller's rights cost no question; a token's proof does.
+        let every = if sight.proven {
+            settings.rights_check.min(settings.token_check)
+        } else {
+            settings.rights_check
+        };
+        let mut proven = Instant::now();
         loop {
             tokio::time::sleep(every).await;
+            if !self.caller_still_may(cx, sight) {
+                return denied("the caller is known no longer, or lost a right it needs");
+            }
             if sight.proven {
+                if proven.elapsed() < settings.token_check {
+                    continue;
+                }
                 if !self.still_proven(cx, sight).await {
                     return denied("the profile no longer proves the wallet of the token");
                 }
+                proven = Instant::now();
             } else {
                 for rest in &sight.rests_on {
                     if !self.still_stands(cx, rest).await {
@@ -259,6 +272,24 @@ impl Gateway {
                 }
             }
         }
+    }
+
+    /// Whether what proved the caller when the stream began still does, and what it needs is still
+    /// granted: the policy may be another one by now.
+    fn caller_still_may(&self, cx: &Context, sight: &Sight) -> bool {
+        let callers = self.callers();
+        let (Some(before), Some(proof)) = (&cx.caller, &cx.proof) else {
+            // It began without a policy, when everybody was let in.
+            return callers.is_empty();
+        };
+        let Ok(caller) = callers.identify(proof) else { return false };
+        let may_use = |of: &Credential| match of.name.as_deref() {
+            Some(name) => caller.may_use(name),
+            None => caller.may_pass_through(),
+        };
+        caller.name == before.name
+            && caller.may_call(cx.method).is_ok()
+            && sight.rests_on.iter().all(|rest| may_use(&rest.credential))
     }
 
     async fn still_stands(&self, cx: &Context, rest: &Rest) -> bool {

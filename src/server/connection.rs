@@ -10,11 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -24,8 +26,10 @@ use super::Stack;
 use super::cork::Cork;
 use crate::call::{Inbound, Journal};
 use crate::config::Config;
+use crate::credentials::Peer;
 use crate::edge::metadata;
 use crate::edge::record::{self, RecordedBody};
+use crate::edge::tls::{Stream, Tls};
 use crate::operations;
 use crate::policy::Class;
 use crate::telemetry::{Metrics, Tracing};
@@ -115,6 +119,8 @@ pub struct Inner {
     pub health: TonicCall,
     /// Reflection, where it is on.
     pub reflection: Option<Reflection>,
+    /// TLS, where it is on.
+    pub tls: Option<Arc<Tls>>,
     /// Makes server spans.
     pub tracing: Tracing,
     /// Counts connections.
@@ -135,16 +141,17 @@ pub async fn serve(stream: TcpStream, inner: Inner, config: Arc<Config>) {
 async fn run(stream: TcpStream, inner: Inner, config: &Config) -> &'static str {
     let mut phases = inner.phases.clone();
     let mut cut = inner.phases.clone();
-    let preface = tokio::time::timeout(config.grpc.preface_timeout, preface(&stream));
-    tokio::select! {
+    let open = open(stream, inner.tls.as_deref());
+    let open = tokio::time::timeout(config.grpc.preface_timeout, open);
+    let (stream, peer) = tokio::select! {
         // A client that said nothing yet has nothing to lose.
         _ = phases.wait_for(|phase| *phase != Phase::Serving) => return "drained",
-        spoke = preface => match spoke {
-            Ok(true) => {}
-            Ok(false) => return "not_http2",
+        opened = open => match opened {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(reason)) => return reason,
             Err(_) => return "preface_timeout",
         },
-    }
+    };
     let in_flight = Arc::new(AtomicUsize::new(0));
     let lasting = Arc::new(AtomicUsize::new(0));
     let service = ConnectionService {
@@ -154,6 +161,7 @@ async fn run(stream: TcpStream, inner: Inner, config: &Config) -> &'static str {
             reflection: inner.reflection,
             tracing: inner.tracing,
             phases: phases.clone(),
+            peer,
         }),
         in_flight: Arc::clone(&in_flight),
         lasting: Arc::clone(&lasting),
@@ -185,10 +193,13 @@ async fn run(stream: TcpStream, inner: Inner, config: &Config) -> &'static str {
     let mut idle_since = start;
     let mut ending: Option<&'static str> = None;
     let mut look_at = start + look;
+    // A client that has no call and does not answer GOAWAY is not waited for as if it had one.
+    let quiet = grpc.ping_timeout;
+    let mut quiet_since = start;
     loop {
         let wake = match ending {
             None => look_at.min(old_at),
-            Some(_) => cut_at,
+            Some(_) => cut_at.min(look_at),
         };
         tokio::select! {
             ended = connection.as_mut() => {
@@ -197,15 +208,25 @@ async fn run(stream: TcpStream, inner: Inner, config: &Config) -> &'static str {
             _ = cut.wait_for(|phase| *phase == Phase::Cut) => return "cut",
             _ = phases.wait_for(|phase| *phase == Phase::Draining), if ending != Some("drained") => {
                 ending = Some("drained");
+                quiet_since = Instant::now();
+                look_at = quiet_since + quiet / 4;
                 connection.as_mut().graceful_shutdown();
             }
             () = tokio::time::sleep_until(wake) => {
                 let now = Instant::now();
-                if ending.is_some() {
-                    if lasting.load(Ordering::Relaxed) == 0 || now >= cut_streams_at {
-                        return "overdue";
+                if let Some(reason) = ending {
+                    if in_flight.load(Ordering::Relaxed) > 0 {
+                        quiet_since = now;
+                    } else if now.duration_since(quiet_since) >= quiet {
+                        return reason;
                     }
-                    cut_at = now + look;
+                    if now >= cut_at {
+                        if lasting.load(Ordering::Relaxed) == 0 || now >= cut_streams_at {
+                            return "overdue";
+                        }
+                        cut_at = now + look;
+                    }
+                    look_at = now + quiet / 4;
                     continue;
                 }
                 if in_flight.load(Ordering::Relaxed) > 0 {
@@ -218,11 +239,42 @@ async fn run(stream: TcpStream, inner: Inner, config: &Config) -> &'static str {
                 }
                 if ending.is_some() {
                     connection.as_mut().graceful_shutdown();
+                    quiet_since = now;
+                    look_at = now + quiet / 4;
+                } else {
+                    look_at = now + look;
                 }
-                look_at = now + look;
             }
         }
     }
+}
+
+/// Shakes hands where there is TLS, and waits for the client's preface.
+async fn open(
+    stream: TcpStream,
+    tls: Option<&Tls>,
+) -> Result<(Stream, Option<Arc<Peer>>), &'static str> {
+    let Some(tls) = tls else {
+        return if preface(&stream).await {
+            Ok((Stream::Plain(stream), None))
+        } else {
+            Err("not_http2")
+        };
+    };
+    let (mut stream, peer) = tls.accept(stream).await.map_err(|_| "tls")?;
+    let (mut seen, mut length) = ([0; PREFACE.len()], 0);
+    while length < PREFACE.len() {
+        let read = stream.read(seen.get_mut(length..).unwrap_or_default()).await;
+        match read {
+            Ok(0) | Err(_) => return Err("not_http2"),
+            Ok(count) => length += count,
+        }
+        if seen.get(..length) != PREFACE.get(..length) {
+            return Err("not_http2");
+        }
+    }
+    // Behind TLS nothing can be looked at without taking it.
+    Ok((Stream::tls(stream, Bytes::from_static(PREFACE)), peer))
 }
 
 /// Waits for the client's preface without consuming it.
@@ -259,6 +311,8 @@ struct ServiceShared {
     reflection: Option<Reflection>,
     tracing: Tracing,
     phases: watch::Receiver<Phase>,
+    /// The client's certificate, verified.
+    peer: Option<Arc<Peer>>,
 }
 
 #[derive(Clone)]
@@ -318,12 +372,17 @@ impl Future for CallFuture {
                 response.body_mut().hold(counted.take());
                 response
             }),
-            CallState::Tonic { inner, phases, .. } => inner.as_mut().poll(cx).map_ok(|response| {
-                let mut phases = phases.clone();
-                record::unrecorded(response, async move {
-                    let _ = phases.wait_for(|phase| *phase != Phase::Serving).await;
+            CallState::Tonic { inner, phases, counted } => {
+                inner.as_mut().poll(cx).map_ok(|response| {
+                    let mut phases = phases.clone();
+                    let mut response = record::unrecorded(response, async move {
+                        let _ = phases.wait_for(|phase| *phase != Phase::Serving).await;
+                    });
+                    // A health watch is a call for as long as it is open.
+                    response.body_mut().hold(counted.take());
+                    response
                 })
-            }),
+            }
             CallState::Done { response } => match response.take() {
                 Some(response) => std::task::Poll::Ready(Ok(response)),
                 None => std::task::Poll::Pending,
@@ -356,7 +415,9 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
             method,
             arrival,
             deadline: arrival,
+            peer: shared.peer.clone(),
             caller: None,
+            proof: None,
             credential: None,
             share: None,
             journal,

@@ -99,7 +99,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Cork<S> {
         }
         ready!(self.poll_drain(cx))?;
         self.stepped_back = false;
-        Poll::Ready(Ok(()))
+        // TLS keeps what the socket did not take; a socket has nothing to flush.
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -113,6 +114,21 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    #[tokio::test]
+    async fn a_flush_reaches_what_is_below() {
+        // Keeps everything until it is flushed, as TLS keeps what the socket did not take.
+        let (near, mut far) = tokio::io::duplex(1024);
+        let mut cork = Cork::new(tokio::io::BufWriter::with_capacity(1024, near));
+        cork.write_all(b"reply").await.unwrap();
+        cork.flush().await.unwrap();
+        let mut received = [0; 5];
+        let read = tokio::time::timeout(std::time::Duration::from_secs(5), async {
+            far.read_exact(&mut received).await
+        });
+        read.await.expect("it is sent").unwrap();
+        assert_eq!(&received, b"reply");
+    }
 
     #[tokio::test]
     async fn what_is_written_before_a_flush_arrives_whole_and_in_order() {

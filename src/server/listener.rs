@@ -3,7 +3,6 @@
 //! tonic's own neither bounds the number of connections nor pauses when the system is out of file
 //! descriptors; this one does both, and each connection is handed to [`super::connection`].
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::{self, Inner, Phase};
 use crate::config::Config;
+use crate::edge::http1::is_of_one_connection;
 
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
@@ -64,15 +64,4 @@ fn prepare(stream: &TcpStream, keepalive: Duration) {
     let _ = stream.set_nodelay(true);
     let keepalive = socket2::TcpKeepalive::new().with_time(keepalive);
     let _ = socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive);
-}
-
-/// Errors that concern the connection that was about to be accepted, not the listener.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::Interrupted
-    )
 }

@@ -7,6 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+use zeroize::Zeroizing;
 
 use crate::edge::identity::{CALLER_KEY, CREDENTIAL_KEY};
 use crate::pb::events::v1 as pb;
@@ -16,9 +18,21 @@ use pb::log_position::Position;
 /// What to follow, and as whom.
 #[derive(Args)]
 pub struct Arguments {
-    /// Where the gateway serves gRPC.
+    /// Where the gateway serves gRPC; `https` where that is over TLS.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051")]
     pub address: String,
+    /// PEM file with the authorities the gateway's certificate may be of, in place of the system's.
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// The name in the gateway's certificate, where it is not that of the address.
+    #[arg(long, value_name = "NAME")]
+    pub tls_name: Option<String>,
+    /// PEM file with the client's certificate, for a gateway that asks for one.
+    #[arg(long, value_name = "FILE", requires = "client_key_file")]
+    pub client_cert_file: Option<PathBuf>,
+    /// PEM file with its private key.
+    #[arg(long, value_name = "FILE", requires = "client_cert_file")]
+    pub client_key_file: Option<PathBuf>,
     /// Name of the gateway's credential to read with.
     #[arg(long, value_name = "NAME")]
     pub credential: Option<String>,
@@ -72,6 +86,45 @@ impl Arguments {
         }
     }
 
+    /// How TLS is done, where the address asks for it.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or belongs to an address without TLS.
+    pub(super) fn tls(&self) -> Result<Option<ClientTlsConfig>, String> {
+        let files = [
+            ("--ca-file", &self.ca_file),
+            ("--client-cert-file", &self.client_cert_file),
+            ("--client-key-file", &self.client_key_file),
+        ];
+        if !self.address.starts_with("https://") {
+            return match files.iter().find(|(_, file)| file.is_some()) {
+                Some((name, _)) => Err(format!("{name}: give an https address with it")),
+                None => Ok(None),
+            };
+        }
+        let [ca, certificate, key] = files.map(|(name, file)| {
+            let read = |file: &PathBuf| {
+                std::fs::read(file).map_err(|error| format!("{name} {}: {error}", file.display()))
+            };
+            file.as_ref().map(read).transpose()
+        });
+        let mut tls = match ca? {
+            // With no authority every connection would be "lost" again and again.
+            Some(ca) if !holds_certificate(&ca) => {
+                return Err("--ca-file: it holds no CERTIFICATE in PEM".to_owned());
+            }
+            Some(ca) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca)),
+            None => ClientTlsConfig::new().with_native_roots(),
+        };
+        if let (Some(certificate), Some(key)) = (certificate?, key?) {
+            tls = tls.identity(Identity::from_pem(certificate, Zeroizing::new(key).as_slice()));
+        }
+        if let Some(name) = &self.tls_name {
+            tls = tls.domain_name(name);
+        }
+        Ok(Some(tls))
+    }
+
     /// Who asks.
     ///
     /// # Errors
@@ -95,6 +148,11 @@ impl Arguments {
         }
         Ok(metadata)
     }
+}
+
+fn holds_certificate(pem: &[u8]) -> bool {
+    let mut parts = x509_parser::pem::Pem::iter_from_buffer(pem);
+    parts.any(|part| part.is_ok_and(|part| part.label == "CERTIFICATE"))
 }
 
 fn place(text: &str) -> Result<pb::LogPosition, String> {

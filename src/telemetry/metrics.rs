@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, MeterProvider as _, UpDownCounter};
@@ -118,6 +119,10 @@ pub struct Metrics {
     connections: UpDownCounter<i64>,
     connections_closed: Counter<u64>,
     reload: Counter<u64>,
+    reload_success: Gauge<u64>,
+    restart_needed: Gauge<u64>,
+    certificate_expires: Gauge<u64>,
+    tls_refused: Counter<u64>,
     panics: Counter<u64>,
     unknown_enum: Counter<u64>,
     unknown_field: Counter<u64>,
@@ -232,6 +237,26 @@ impl Metrics {
                 names::RELOAD,
                 "{reload}",
                 "Reloads of configuration, credentials and certificates by result.",
+            ),
+            reload_success: gauge(
+                names::RELOAD_SUCCESS,
+                "s",
+                "Unix time of the last reload without a mistake.",
+            ),
+            restart_needed: gauge(
+                names::RESTART_NEEDED,
+                "{key}",
+                "Keys of the configuration file that only a restart brings into effect.",
+            ),
+            certificate_expires: gauge(
+                names::CERTIFICATE_EXPIRES,
+                "s",
+                "Unix time at which the certificate of a listener expires.",
+            ),
+            tls_refused: counter(
+                names::TLS_REFUSED,
+                "{connection}",
+                "Connections whose TLS handshake failed, by listener and reason.",
             ),
             panics: counter(names::PANICS, "{panic}", "Panics caught."),
             unknown_enum: counter(
@@ -399,9 +424,30 @@ impl Metrics {
         self.connections_closed.add(1, &[KeyValue::new(names::REASON, reason)]);
     }
 
-    /// A reload ended.
-    pub fn reload(&self, result: &'static str) {
-        self.reload.add(1, &[KeyValue::new(names::RESULT, result)]);
+    /// A reload of `source` ended: `changed`, `unchanged` or `failed`.
+    pub fn reload(&self, source: &'static str, result: &'static str) {
+        let labels = [KeyValue::new(names::SOURCE, source), KeyValue::new(names::RESULT, result)];
+        if result != "failed" {
+            let [source, _] = &labels;
+            self.reload_success.record(unix(SystemTime::now()), std::slice::from_ref(source));
+        }
+        self.reload.add(1, &labels);
+    }
+
+    /// So many keys of the configuration file wait for a restart.
+    pub fn restart_needed(&self, keys: usize) {
+        self.restart_needed.record(u64::try_from(keys).unwrap_or(u64::MAX), &[]);
+    }
+
+    /// When the certificate that a listener shows expires.
+    pub fn certificate_expires(&self, listener: &'static str, at: SystemTime) {
+        self.certificate_expires.record(unix(at), &[KeyValue::new(names::LISTENER, listener)]);
+    }
+
+    /// A client did not get through a listener's TLS handshake.
+    pub fn tls_refused(&self, listener: &'static str, reason: &'static str) {
+        let listener = KeyValue::new(names::LISTENER, listener);
+        self.tls_refused.add(1, &[listener, KeyValue::new(names::REASON, reason)]);
     }
 
     /// A panic was caught.
@@ -433,6 +479,11 @@ impl Metrics {
     pub fn deadline_header_malformed(&self) {
         self.deadline_header_malformed.add(1, &[]);
     }
+}
+
+/// Seconds since 1970.
+fn unix(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Losses happen inside the log writer and the exporters, which must not call

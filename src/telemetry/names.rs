@@ -57,6 +57,8 @@ pub const AREA: &str = "area";
 pub const VERB: &str = "method";
 /// Label: how an attempt or a lookup ended.
 pub const OUTCOME: &str = "outcome";
+/// Label: which listener.
+pub const LISTENER: &str = "listener";
 /// Label: result of a lookup or a reload.
 pub const RESULT: &str = "result";
 /// Label: target state of a transition.
@@ -116,6 +118,14 @@ pub const CONNECTIONS: &str = "qiwi.connections";
 pub const CONNECTIONS_CLOSED: &str = "qiwi.connections.closed";
 /// Counter: reloads of configuration, credentials and certificates.
 pub const RELOAD: &str = "qiwi.reload";
+/// Gauge: when files of a kind were last read without a mistake.
+pub const RELOAD_SUCCESS: &str = "qiwi.reload.success.timestamp";
+/// Gauge: keys of the configuration file that only a restart brings into effect.
+pub const RESTART_NEEDED: &str = "qiwi.restart_needed";
+/// Gauge: when the certificate of a listener expires.
+pub const CERTIFICATE_EXPIRES: &str = "qiwi.tls.certificate.expiry.timestamp";
+/// Counter: TLS handshakes that failed.
+pub const TLS_REFUSED: &str = "qiwi.tls.refused";
 /// Counter: panics caught.
 pub const PANICS: &str = "qiwi.panics";
 /// Counter: enumeration values QIWI does not document.

@@ -39,7 +39,7 @@ fn exercise(metrics: &Metrics) {
     metrics.remaining_budget(0.7);
     metrics.connections(1);
     metrics.connection_closed("idle");
-    metrics.reload("ok");
+    metrics.reload("credentials", "ok");
     metrics.panic();
     metrics.unknown_enum("status");
     metrics.unknown_field("balances");
@@ -78,7 +78,7 @@ fn the_metrics_page_shows_every_metric_with_its_labels() {
         r#"qiwi_remaining_budget_seconds_bucket{le="1"} 1"#,
         "qiwi_connections 1",
         r#"qiwi_connections_closed_total{reason="idle"} 1"#,
-        r#"qiwi_reload_total{result="ok"} 1"#,
+        r#"qiwi_reload_total{result="ok",source="credentials"} 1"#,
         "qiwi_panics_total 1",
         r#"qiwi_unknown_enum_total{field="status"} 1"#,
         r#"qiwi_unknown_field_total{operation="balances"} 1"#,

@@ -186,3 +186,56 @@ async fn one_caller_takes_its_share_and_leaves_the_rest_to_others() {
     }
     call(shop).await.unwrap().expect("places are given back");
 }
+
+/// A caller that makes more calls a second than it may is told when to come again; the others, and
+/// probes, do not notice.
+#[tokio::test]
+async fn a_caller_makes_so_many_calls_a_second_and_the_others_do_not_notice() {
+    let fake = Fake::always(balance_answer()).await;
+    let mut setup = Setup::new(&fake);
+    for (name, per_second) in [("shop", 1), ("desk", 0)] {
+        let variable = format!("KEY_OF_{}", name.to_uppercase());
+        setup.env.insert(variable.clone(), format!("key-of-the-{name}-0123456789abcdef"));
+        let caller = qiwi_gateway::config::CallerConfig {
+            key_env: Some(qiwi_gateway::config::Variable(variable)),
+            credentials: vec!["main".to_owned()],
+            calls_per_second: per_second,
+            calls_burst: per_second * 3,
+            ..Default::default()
+        };
+        setup.config.callers.insert(name.to_owned(), caller);
+    }
+    let gateway = setup.start().await;
+    let channel = gateway.channel().await;
+    let call = async |name: &str| {
+        let key = format!("key-of-the-{name}-0123456789abcdef");
+        let ask = Ask::with(MAIN).and("x-qiwi-caller-key", &key);
+        let reply = ask.raw(&channel, BALANCES, bytes::Bytes::new()).await;
+        reply.map(|_| ()).map_err(|status| told(&status))
+    };
+    let begun = std::time::Instant::now();
+    let (mut answered, mut refused) = (0, 0);
+    for _ in 0..30 {
+        match call("shop").await {
+            Ok(()) => answered += 1,
+            Err(told) => {
+                let expected = (Code::ResourceExhausted, "RATE_LIMITED_LOCAL");
+                assert_eq!((told.code, &*told.reason), expected);
+                assert_eq!(told.info("upstreamSent"), Some("no"));
+                let delay = told.retry().unwrap();
+                assert!(delay > Duration::ZERO && delay <= Duration::from_secs(1), "{delay:?}");
+                assert!(told.pushback.unwrap() >= 1);
+                let quota = told.details.quota_failure().unwrap();
+                assert_eq!(quota.violations[0].subject, "gateway:caller_rate");
+                refused += 1;
+            }
+        }
+        call("desk").await.expect("another caller has no such limit");
+    }
+    let most = 3 + begun.elapsed().as_secs() + 1;
+    assert!((3..=most).contains(&answered), "{answered} of 30 after {:?}", begun.elapsed());
+    assert_eq!(gateway.metric("qiwi_shed_total", &["caller_rate"]).await, refused);
+    let ask = Ask::default();
+    let health = ask.raw(&channel, "grpc.health.v1.Health/Check", bytes::Bytes::new());
+    health.await.expect("health is outside of it");
+}

@@ -24,6 +24,8 @@ pub mod letter;
 mod pay;
 /// What QIWI says when it is asked about them.
 mod pay_confirmed;
+/// Callers that lose a right, and a panic that stays where it is.
+mod policy;
 /// What the gateway finds out by itself: confirmations, histories, balances.
 pub mod poll;
 /// Lists, single events, the state of the log, and whose events a call sees.

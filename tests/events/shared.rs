@@ -20,6 +20,8 @@ pub enum Point {
     Answer,
     /// When somebody reads it.
     Read,
+    /// When somebody asks for it alone.
+    Get,
 }
 
 /// A log that stands still at a point, and fails when told to.
@@ -113,7 +115,11 @@ impl EventLog for Between {
     }
 
     fn get(&self, id: EventId) -> BoxFuture<'_, Result<Option<Stored>, LogError>> {
-        self.log.get(id)
+        async move {
+            self.stop(Point::Get).await;
+            self.log.get(id).await
+        }
+        .boxed()
     }
 
     fn last_of(&self, chain: Chain) -> BoxFuture<'_, Result<Option<Stored>, LogError>> {

@@ -120,3 +120,42 @@ async fn a_refusal_is_told_and_ends_it() {
         assert_eq!(ended.stdout, "");
     }
 }
+
+#[tokio::test]
+async fn it_follows_a_gateway_over_tls_with_a_certificate() {
+    use crate::support::tls::{Authority, Files};
+    let ours = Authority::new("ours");
+    let files = Files::of(&ours);
+    let fake = Fake::always(Answer::json("{}")).await;
+    let gateway = Setup::new(&fake).set(|config| files.for_grpc(config)).start().await;
+    fill(&gateway, WALLET, 0..3).await;
+    let own = ours.client(&["operator.example"]);
+    let folder = process::folder("tail-tls");
+    let write = |name: &str, text: &str| {
+        process::replace(&folder.join(name), text);
+        folder.join(name).to_str().unwrap().to_owned()
+    };
+    let (certificate, key) = (write("own.crt", &own.certificate), write("own.key", &own.key));
+    let (address, ca) = (format!("https://{}", gateway.address()), files.ca.to_str().unwrap());
+    let tail = async |more: &[&str]| {
+        let all = ["events", "tail", "--address", &address, "--credential", "main"];
+        let to_the_end = ["--from", "earliest", "--until-caught-up"];
+        run(command(&[&all[..], &to_the_end, more].concat())).await
+    };
+    let tls = ["--ca-file", ca, "--tls-name", "localhost"];
+    let own = ["--client-cert-file", &certificate, "--client-key-file", &key];
+    let ended = tail(&[&tls[..], &own].concat()).await;
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    assert_eq!(ended.stdout.lines().count(), 3);
+    for (wrong, told) in [
+        (vec!["--ca-file", "no/such/file"], "--ca-file no/such/file"),
+        (["--ca-file", key.as_str()].to_vec(), "--ca-file: it holds no CERTIFICATE"),
+    ] {
+        let ended = tail(&wrong).await;
+        assert_eq!(ended.status.code(), Some(1), "{}", ended.stdout);
+        assert!(ended.stderr.contains(told), "{told} is not in {}", ended.stderr);
+    }
+    let plain = ["events", "tail", "--address", "http://127.0.0.1:1", "--ca-file", ca];
+    let ended = run(command(&plain)).await;
+    assert!(ended.stderr.contains("--ca-file: give an https address"), "{}", ended.stderr);
+}

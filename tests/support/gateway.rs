@@ -203,7 +203,7 @@ impl Setup {
         // Of this thread only, so that every test under `cargo test` has its own; the tests run on
         // one thread each.
         let installed = telemetry.install_local();
-        let env = |name: &str| env.get(name).cloned();
+        let env = move |name: &str| env.get(name).cloned();
         let server = match log_of_events {
             None => Server::start(config, &telemetry, env).await?,
             Some(log) => {
@@ -238,6 +238,11 @@ impl Gateway {
     /// Where notifications are taken.
     pub fn notifications(&self) -> SocketAddr {
         self.server.as_ref().and_then(Server::notifications_address).expect("a listener")
+    }
+
+    /// Where probes are answered.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
     }
 
     /// Everything about events, to put some into the log.

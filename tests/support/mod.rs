@@ -3,12 +3,14 @@
 pub mod call;
 pub mod fake;
 pub mod gateway;
+pub mod h2;
 /// The collector that the unit tests of telemetry use, too.
 #[path = "../../src/telemetry/tests/collector.rs"]
 pub mod otlp;
 pub mod process;
 pub mod samples;
 pub mod status;
+pub mod tls;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

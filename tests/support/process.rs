@@ -104,6 +104,11 @@ impl Process {
         Self::run(clean(shell), env).await
     }
 
+    /// Starts `serve` with this configuration file, which the test may replace.
+    pub async fn serve_file(file: &std::path::Path, env: &[(&str, &str)]) -> Self {
+        Self::run(command(&["serve", "--config", file.to_str().unwrap()]), env).await
+    }
+
     async fn start(name: &str, toml: &str, env: &[(&str, &str)], more: &[&str]) -> Self {
         let file = configured(name, toml);
         let mut arguments = vec!["serve", "--config", file.to_str().unwrap()];
@@ -169,6 +174,11 @@ impl Process {
     /// Its number.
     pub fn id(&self) -> u32 {
         self.child.id().expect("it runs")
+    }
+
+    /// Everything it printed so far.
+    pub fn printed(&self) -> String {
+        self.lines.lock().join("\n")
     }
 
     /// Whether it runs still.

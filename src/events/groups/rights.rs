@@ -1,10 +1,6 @@
 //! Who may look after which group, and whose groups may be made.
 
-use std::sync::Arc;
-
 use crate::call::Context;
-use crate::config::CallerConfig;
-use crate::credentials::Caller;
 use crate::error::{Error, reason};
 use crate::events::consume::terms::Terms;
 use crate::events::visible::Sight;
@@ -25,14 +21,11 @@ impl Gateway {
         match &terms.credential {
             Some(credential) => caller.may_use(credential),
             // Without a credential members see what their caller may use.
-            None => self.caller_config(terms.caller.as_deref()).is_some_and(|members| {
-                members.credentials.iter().all(|name| name != "*" && caller.may_use(name))
-            }),
+            None => {
+                let members = terms.caller.as_deref().and_then(|name| self.callers().named(name));
+                members.is_some_and(|members| caller.may_use_those_of(&members))
+            }
         }
-    }
-
-    fn caller_config(&self, name: Option<&str>) -> Option<&CallerConfig> {
-        self.config().callers.get(name?)
     }
 
     /// Who the members of a new group are, and what they will see.
@@ -47,10 +40,10 @@ impl Gateway {
         let members = match &caller {
             None => None,
             Some(name) => {
-                let config = self.caller_config(Some(name)).ok_or_else(|| {
+                let named = self.callers().named(name).ok_or_else(|| {
                     Error::invalid("caller", "Name a configured caller, or leave it empty.")
                 })?;
-                Some(Arc::new(Caller::new(name, config)))
+                Some(named)
             }
         };
         let wrong = |what: &'static str| Error::invalid("credential", what);

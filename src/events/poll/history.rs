@@ -25,8 +25,24 @@ const UNKNOWN: Duration = Duration::from_millis(500);
 const FAILED: Duration = Duration::from_secs(1);
 const FAILED_MAX: Duration = Duration::from_secs(300);
 
-/// Reads until dropped.
+/// Reads until dropped, for the credentials there are at the time.
 pub(super) async fn run(asker: &Asker) {
+    let mut policies = asker.gateway.credentials().policies();
+    loop {
+        tokio::select! {
+            () = read_all(asker) => {}
+            // Where each reading stands is written down, so that it goes on from there.
+            changed = policies.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Reads for the credentials that are configured now.
+async fn read_all(asker: &Asker) {
     let mut wallets = FuturesUnordered::new();
     for credential in asker.gateway.credentials().list() {
         let Some(name) = credential.name.clone() else { continue };
@@ -36,6 +52,8 @@ pub(super) async fn run(asker: &Asker) {
         }
     }
     while wallets.next().await.is_some() {}
+    // Where nothing is left to read for, others may come.
+    std::future::pending::<()>().await;
 }
 
 /// Reads the history of one credential's wallet.

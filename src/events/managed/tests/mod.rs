@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::Value;
 
 use super::*;
 use crate::config::{BaseUrl, Config, Engine};
-use crate::credentials::{Credentials, Wallet};
+use crate::credentials::{Callers, Credentials, Wallet};
 use crate::events::Retention;
 use crate::events::hub::Hub;
 use crate::notification::wallet::{Hook, Message, Received, TrustedLists, read};
@@ -87,6 +88,7 @@ async fn gateway(
     let config = Arc::new(config);
     let metrics = Arc::new(Metrics::unread(&[]));
     let credentials = Arc::new(Credentials::load(&config, env).unwrap());
+    let callers = Arc::new(Callers::load(&config, env).unwrap());
     let opened = crate::state::open::open(&config.state, Retention::DEFAULT).await.unwrap();
     let key = Arc::new(opened.key);
     let settings = config.payments.clone();
@@ -103,7 +105,9 @@ async fn gateway(
     .unwrap();
     let pages = PageTokens::new(&[], Duration::from_secs(60));
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Arc::new(Gateway::new(config, credentials, metrics, pages, payments, hub, None, None).unwrap())
+    let gateway =
+        Gateway::new(config, credentials, callers, metrics, pages, payments, hub, None, None);
+    Arc::new(gateway.unwrap())
 }
 
 async fn look(gateway: &Gateway, name: &str) -> State {
