@@ -123,6 +123,9 @@ where
     }
 }
 
+/// A caller, and what it showed to be believed.
+type Proven = (Arc<Caller>, Arc<Proof>);
+
 impl Identities {
     fn identify(&self, call: &mut Inbound) -> Result<(), Error> {
         let headers = &call.parts.headers;
@@ -151,7 +154,7 @@ impl Identities {
         &self,
         headers: &HeaderMap,
         peer: Option<&Arc<Peer>>,
-    ) -> Result<Option<(Arc<Caller>, Arc<Proof>)>, Error> {
+    ) -> Result<Option<Proven>, Error> {
         if self.callers.is_empty() {
             return Ok(None);
         }
