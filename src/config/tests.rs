@@ -414,6 +414,20 @@ fn callers_name_services_that_exist_and_limits_that_mean_something() {
 }
 
 #[test]
+fn replicas_that_share_a_limit_are_told_how_many_they_are() {
+    for (replicas, told) in [(1, Some("one replica")), (3, None), (20, None), (21, Some("cut off"))]
+    {
+        let toml = format!(
+            "[state]\nengine = \"nats\"\nnats_url = \"nats://a:1\"\n[limit]\nreplicas = {replicas}\n"
+        );
+        let (_, warnings) = Config::from_toml(&toml).unwrap().check();
+        let found = warnings.iter().find(|warning| warning.key == "limit.replicas");
+        assert_eq!(found.is_some(), told.is_some(), "{replicas}");
+        assert!(found.is_none_or(|found| found.text.contains(told.unwrap())), "{replicas}");
+    }
+}
+
+#[test]
 fn a_hook_the_gateway_looks_after_has_an_address_qiwi_takes_and_a_wallet_of_its_own() {
     let managed = |name: &str, more: &str| {
         format!(
