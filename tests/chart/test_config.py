@@ -11,23 +11,9 @@ import time
 import pytest
 
 from chart import CASES, ROOT, configuration, name_of, objects
-from generated import settings
 
 MOUNTED = "/run/secrets/qiwi-gateway"
 STATE = "/var/lib/qiwi-gateway"
-
-# Keys the chart renders and the gateway does not read yet. Empty it when it does: a key that is
-# documented must not stand here.
-NOT_YET_KNOWN = {
-    "grpc": {"tls_cert_file", "tls_key_file", "tls_client_ca_file", "tls_client_auth"},
-    "notifications": {"tls_cert_file", "tls_key_file", "tls_client_ca_file", "tls_client_auth"},
-    "admin": {"tls_cert_file", "tls_key_file", "tls_client_ca_file", "tls_client_auth"},
-    "state": {
-        "nats_prefix", "nats_replicas", "nats_credentials_file", "nats_user", "nats_password_file",
-        "nats_ca_file", "nats_cert_file", "nats_key_file", "nats_monitor_urls", "nats_placement_tag",
-    },
-    "callers.<name>": {"services", "calls_per_second", "calls_burst"},
-}  # fmt: skip
 
 KEY = "3f" * 32
 # What the mounted files hold, by the last part of their name. Certificates are made by the sandbox.
@@ -41,18 +27,6 @@ CONTENT = {
     "password": "correct horse",
     "nats.creds": "-----BEGIN NATS USER JWT-----\n",
 }
-
-
-def shortened(config: str) -> str:
-    """The configuration without the keys that are not known yet."""
-    lines, section = [], ""
-    for line in config.splitlines():
-        if heading := re.match(r"\[([a-z_]+)(\.[^\]]+)?\]", line):
-            section = heading[1] + (".<name>" if heading[2] else "")
-        key = line.partition(" = ")[0]
-        if key not in NOT_YET_KNOWN.get(section, ()):
-            lines.append(line)
-    return "\n".join(lines) + "\n"
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +79,7 @@ def check(binary, config: str, folder: pathlib.Path, certificates) -> subprocess
 
 @pytest.mark.parametrize("case", [None, *CASES], ids=lambda of: name_of(of) if of else "none")
 def test_the_gateway_reads_what_the_chart_renders(case, binary, certificates, tmp_path):
-    config = shortened(configuration(objects(case)))
+    config = configuration(objects(case))
     result = check(binary, config, tmp_path, certificates)
     assert result.returncode == 0, result.stdout + result.stderr
     for line in config.splitlines():
@@ -114,15 +88,9 @@ def test_the_gateway_reads_what_the_chart_renders(case, binary, certificates, tm
 
 
 def test_the_gateway_would_say_what_is_wrong(binary, certificates, tmp_path):
-    config = shortened(configuration(objects(CASES[0]))) + "[limit]\nwiat_max = 5\n"
+    config = configuration(objects(CASES[0])) + "[limit]\nwiat_max = 5\n"
     result = check(binary, config, tmp_path, certificates)
     assert result.returncode != 0 and "wiat_max" in result.stdout + result.stderr
-
-
-def test_keys_that_are_known_are_not_left_out():
-    known = settings()
-    for section, keys in NOT_YET_KNOWN.items():
-        assert not keys & set(known[section]), f"{section}: the gateway reads them by now"
 
 
 def test_awkward_text_survives_the_way_through_toml(binary, certificates, tmp_path):

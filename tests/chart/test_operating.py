@@ -6,16 +6,10 @@ import pytest
 
 from chart import CHART, ROOT, schema, values
 from generated import settings
-from test_config import NOT_YET_KNOWN
-from test_metrics import NOT_YET_KNOWN as METRICS_NOT_YET_KNOWN
 from test_metrics import declared, rules
 
 PAGES = [ROOT / "docs/operating.md", CHART / "README.md"]
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-
-# Settings the pages name and the gateway does not have yet, besides those the chart renders. Empty it
-# when it has.
-SETTINGS_NOT_YET_KNOWN = {("state", "nats_canary"), ("security", "plaintext_listeners")}
 
 
 def anchors(text: str) -> set[str]:
@@ -55,8 +49,7 @@ def test_settings_and_values_exist(page):
         of_chart = schema()["properties"].get(section, {}).get("properties", {})
         if section not in sections or key in of_chart or key in ("redb", "mark", "lock"):
             continue
-        excused = key in NOT_YET_KNOWN.get(section, ()) or (section, key) in SETTINGS_NOT_YET_KNOWN
-        assert key in known[section] or excused, f"{section}.{key}"
+        assert key in known[section], f"{section}.{key}"
     for path in re.findall(r"`([a-z]+(?:\.[a-zA-Z]+)*[a-z][A-Z][A-Za-z.]*)[`:]", page.read_text()):
         at = own
         for step in path.split("."):
@@ -68,14 +61,9 @@ def test_settings_and_values_exist(page):
         assert path.split(".")[-1] in names, path
 
 
-def test_settings_that_exist_are_not_excused():
-    known = settings()
-    assert not [pair for pair in SETTINGS_NOT_YET_KNOWN if pair[1] in known[pair[0]]]
-
-
 @pages
 def test_metrics_and_alerts_exist(page):
-    known = set(declared()) | set(METRICS_NOT_YET_KNOWN)
+    known = set(declared())
     text = page.read_text()
     for name in re.findall(r"`(qiwi_[a-z_]+)`", text):
         assert name in known, name

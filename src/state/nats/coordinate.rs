@@ -58,7 +58,7 @@ impl Settings {
         Self {
             prefix: prefix.into(),
             replicas,
-            keep: Duration::from_secs(900),
+            keep: Duration::from_secs(2 * 3600),
             young: Duration::from_secs(75),
             patience: Duration::from_secs(2),
         }
