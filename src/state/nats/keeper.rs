@@ -343,9 +343,10 @@ impl Keeper {
             if mark.ledger.0 != created || self.persists(0, is_less) {
                 return Err(Wrong::Ledger(format!(
                     "the stream {} is another one than before, or holds less: payments could be \
-                     made twice; bring it back, or purge the subject {subject} when no payment \
-                     is in doubt",
-                    streams.name(Of::Ledger)
+                     made twice; bring it back, or, when no payment is in doubt, take the \
+                     message of {subject} out of {}",
+                    streams.name(Of::Ledger),
+                    streams.name(Of::Cells)
                 )));
             }
             if is_less {
