@@ -81,6 +81,9 @@ impl Shares {
 /// When a caller above its share may ask again: calls are short.
 const SHARE_RETRY: Duration = Duration::from_millis(100);
 
+/// Who calls, and by what that is known.
+type Proven = (Arc<Caller>, Arc<Proof>);
+
 /// Makes [`Identify`].
 #[derive(Clone)]
 pub struct IdentityLayer {
@@ -151,7 +154,7 @@ impl Identities {
         &self,
         headers: &HeaderMap,
         peer: Option<&Arc<Peer>>,
-    ) -> Result<Option<(Arc<Caller>, Arc<Proof>)>, Error> {
+    ) -> Result<Option<Proven>, Error> {
         if self.callers.is_empty() {
             return Ok(None);
         }
