@@ -81,6 +81,9 @@ impl Shares {
 /// When a caller above its share may ask again: calls are short.
 const SHARE_RETRY: Duration = Duration::from_millis(100);
 
+/// Who calls, and by what that is known.
+type Proven = (Arc<Caller>, Arc<Proof>);
+
 /// Makes [`Identify`].
 #[derive(Clone)]
 pub struct IdentityLayer {

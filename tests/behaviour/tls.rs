@@ -308,7 +308,9 @@ async fn new_files_are_for_new_connections_and_bad_ones_for_nobody() {
         let good = std::fs::read_to_string(file).unwrap();
         process::replace(file, content);
         let failed = reloads("failed").await;
+        let begun = std::time::Instant::now();
         while reloads("failed").await < failed + 2 {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{key} is never looked at");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         call(&gateway, &old, Some(&before), &[]).await.expect("the last good one stays");
@@ -317,7 +319,9 @@ async fn new_files_are_for_new_connections_and_bad_ones_for_nobody() {
     }
     files.show(&old.expired());
     let failed = reloads("failed").await;
+    let begun = std::time::Instant::now();
     while reloads("failed").await < failed + 2 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "the expired one is taken");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     call(&gateway, &old, Some(&before), &[]).await.expect("a good one is not left for an expired");

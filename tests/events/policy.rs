@@ -29,6 +29,12 @@ key_file = "DIR/desk"
 credentials = ["*"]
 "#;
 
+/// Everything up to the end of a stream, which comes soon: heartbeats alone could go on for ever.
+async fn soon(stream: Streaming<bytes::Bytes>) -> (Vec<pb::SubscribeResponse>, Option<Status>) {
+    let end = tokio::time::timeout(Duration::from_secs(20), to_the_end(stream)).await;
+    end.expect("the stream ends")
+}
+
 /// Whatever of a caller's rights goes, its streams go with it, and nobody else's.
 #[tokio::test]
 async fn a_caller_that_loses_key_or_right_loses_its_streams() {
@@ -97,7 +103,12 @@ async fn a_caller_that_loses_key_or_right_loses_its_streams() {
             None => {
                 // Both keys for a while, then the new one alone.
                 write("shop", &format!("{SHOP}\n{NEW}\n"));
+                let begun = std::time::Instant::now();
                 let mut stream = loop {
+                    assert!(
+                        begun.elapsed() < Duration::from_secs(20),
+                        "the new key is never known"
+                    );
                     match subscribe(&channel, &ask(NEW), &earliest).await {
                         Ok(stream) => break stream,
                         Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
@@ -113,14 +124,16 @@ async fn a_caller_that_loses_key_or_right_loses_its_streams() {
         }
         if stays.is_none() {
             for stream in [of_shop, of_all] {
-                let (_, status) = to_the_end(stream).await;
+                let (_, status) = soon(stream).await;
                 let told = ended(status);
                 let expected = (Code::PermissionDenied, "CALLER_NOT_ALLOWED");
                 assert_eq!((told.code, &*told.reason), expected, "{what}");
             }
         } else {
             let changed = ["source=\"configuration\"", "result=\"changed\""];
+            let begun = std::time::Instant::now();
             while gateway.metric("qiwi_reload_total", &changed).await == 0 {
+                assert!(begun.elapsed() < Duration::from_secs(20), "the policy is never in use");
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -168,7 +181,7 @@ async fn a_caller_that_may_pass_tokens_no_longer_loses_those_streams_soon() {
     let mut stream = subscribe(&channel, &lent, &earliest).await.unwrap();
     caught_up(&mut stream).await;
     write("gateway.toml", &policy(false));
-    let (_, status) = to_the_end(stream).await;
+    let (_, status) = soon(stream).await;
     assert_eq!(ended(status).reason, "CALLER_NOT_ALLOWED");
 }
 
@@ -197,7 +210,7 @@ async fn a_first_policy_ends_the_streams_of_nobody() {
     caught_up(&mut stream).await;
     let shop = POLICY.split("[callers.desk]").next().unwrap();
     write("gateway.toml", &at(shop));
-    let (_, status) = to_the_end(stream).await;
+    let (_, status) = soon(stream).await;
     assert_eq!(ended(status).reason, "CALLER_NOT_ALLOWED");
     let refused = subscribe(&channel, &Ask::with(MAIN), &earliest).await.unwrap_err();
     assert_eq!(told(&refused).reason, "CALLER_UNKNOWN");
