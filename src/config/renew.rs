@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn callers_and_credentials_are_renewed_and_other_keys_wait_for_a_restart() {
         let old = Config::from_toml(OLD).unwrap();
-        let newer = "[state]\nnats_url = \"nats://me:other@a:1\"\nengine = \"nats\"\n\
+        let newer = "[state]\nnats_url = \"nats://me:other@a:1\"\nengine = \"embedded\"\n\
                      [drain]\ngrace = \"45s\"\n\
                      [credentials.second]\nkind = \"wallet\"\ntoken_file = \"t2\"\n\
                      [callers.desk]\nkey_file = \"k2\"\ncredentials = [\"second\"]\n";
@@ -76,7 +76,7 @@ mod tests {
         assert_eq!(renewed.origins.of("callers.shop.key_file").to_string(), "default");
         // A password is not shown, and a change of it is seen all the same.
         let with = |password: &str| {
-            let state = format!("engine = \"nats\"\nnats_url = \"nats://me:{password}@a:1\"");
+            let state = format!("engine = \"embedded\"\nnats_url = \"nats://me:{password}@a:1\"");
             Config::from_toml(&format!("[state]\n{state}\n")).unwrap()
         };
         assert_eq!(with("one").renewed(&with("two")).unwrap().1, ["state"]);

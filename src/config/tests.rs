@@ -418,7 +418,7 @@ fn replicas_that_share_a_limit_are_told_how_many_they_are() {
     for (replicas, told) in [(1, Some("one replica")), (3, None), (20, None), (21, Some("cut off"))]
     {
         let toml = format!(
-            "[state]\nengine = \"nats\"\nnats_url = \"nats://a:1\"\n[limit]\nreplicas = {replicas}\n"
+            "[state]\nengine = \"nats\"\nnats_url = \"nats://a:1\"\nkey_file = \"k\"\nnats_placement_tag = \"synced\"\n[limit]\nreplicas = {replicas}\n"
         );
         let (_, warnings) = Config::from_toml(&toml).unwrap().check();
         let found = warnings.iter().find(|warning| warning.key == "limit.replicas");

@@ -126,9 +126,6 @@ where
     }
 }
 
-/// A caller, and what it showed to be believed.
-type Proven = (Arc<Caller>, Arc<Proof>);
-
 impl Identities {
     fn identify(&self, call: &mut Inbound) -> Result<(), Error> {
         let headers = &call.parts.headers;

@@ -48,6 +48,8 @@ const CANARY: &str = "canary";
 /// Why the streams cannot be relied on.
 #[derive(Debug, Clone)]
 enum Wrong {
+    /// Something was not answered in time.
+    Silent(String),
     /// They may be again.
     Now(String),
     /// The ledger cannot until a person has looked; the log goes on.
@@ -56,7 +58,10 @@ enum Wrong {
 
 impl From<Failure> for Wrong {
     fn from(error: Failure) -> Self {
-        Self::Now(error.to_string())
+        match error {
+            Failure::Unavailable(text) => Self::Silent(text),
+            other => Self::Now(other.to_string()),
+        }
     }
 }
 
@@ -155,6 +160,8 @@ struct Keeper {
     is_key_right: bool,
     /// Since when a stream holds less than it did.
     rewound_since: [Option<Instant>; 2],
+    /// Whether the last look was not answered.
+    was_silent: bool,
     canaries_missed: u32,
     step_down_at: Option<Instant>,
     said: Option<String>,
@@ -169,11 +176,21 @@ struct Found {
 
 impl Keeper {
     async fn look(&mut self, shared: &Shared) -> Standing {
-        let found = shared.standing.read().found;
+        let before = shared.standing.read().clone();
+        let found = before.found;
         let looked = self.check(shared).await;
+        let is_silent = matches!(looked, Err((Wrong::Silent(_), _)));
+        // One answer that is late says nothing yet; writes have an end of their own.
+        if is_silent && !std::mem::replace(&mut self.was_silent, true) && before.log.is_ok() {
+            shared.doubt();
+            return before;
+        }
+        self.was_silent = is_silent;
         let problem = match &looked {
             Ok(_) => None,
-            Err((Wrong::Now(text) | Wrong::Ledger(text), _)) => Some(text.clone()),
+            Err((Wrong::Silent(text) | Wrong::Now(text) | Wrong::Ledger(text), _)) => {
+                Some(text.clone())
+            }
         };
         if self.said != problem {
             match &problem {
@@ -184,7 +201,7 @@ impl Keeper {
         }
         match looked {
             Ok(epoch) => Standing { ledger: Ok(()), log: Ok(epoch), found: Some(epoch) },
-            Err((Wrong::Now(text), epoch)) => Standing {
+            Err((Wrong::Silent(text) | Wrong::Now(text), epoch)) => Standing {
                 ledger: Err(StoreError::Unavailable(text.clone())),
                 log: Err(LogError::Unavailable(text)),
                 found: epoch.or(found),
@@ -453,6 +470,10 @@ impl Keeper {
                 let _ = broker.step_down(streams.name(of)).await;
             }
         }
-        Err(Wrong::Now(format!("a trial write failed: {error}")))
+        let text = format!("a trial write failed: {error}");
+        match error {
+            Failure::Unavailable(_) => Err(Wrong::Silent(text)),
+            _ => Err(Wrong::Now(text)),
+        }
     }
 }

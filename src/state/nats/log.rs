@@ -241,6 +241,9 @@ impl NatsLog {
             return Err(ReadError::Expired { first: info.first });
         }
         if after == info.last {
+            // A leader that has lost the others goes on to tell what it has for a while. Nothing
+            // new can be said only by somebody who would know.
+            self.shared.may_write_log()?;
             return Ok(Vec::new());
         }
         // The broker that was asked is behind; the leader has it.
