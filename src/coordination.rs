@@ -18,6 +18,8 @@ pub mod team;
 pub mod turns;
 pub mod word;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -71,6 +73,10 @@ pub enum Heard {
 pub trait Coordination: Send + Sync + 'static {
     /// Whether there may be other replicas. Where not, nothing else is ever called.
     fn is_shared(&self) -> bool;
+
+    /// Over which time QIWI counts requests. A coordination that may have lost registers says
+    /// nothing of what it does not hold for at least so long.
+    fn counts_over(&self, _window: Duration) {}
 
     /// The register of a name.
     fn get(&self, name: Name) -> BoxFuture<'_, Result<Option<Register>, Away>>;

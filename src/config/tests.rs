@@ -401,9 +401,9 @@ fn keys_about_tls_belong_together() {
 fn callers_name_services_that_exist_and_limits_that_mean_something() {
     let toml = |more: &str| format!("[callers.a]\nkey_file = \"k\"\npass_through = true\n{more}\n");
     check_toml(
-        &toml("services = [\"qiwi.wallet.v1.BalanceServise\", \"*\"]"),
+        &toml("services = [\"qiwi.wallet.v1.BalanceServices\", \"*\"]"),
         &["callers.a.services (configuration line 4): there is no service called \
-           \"qiwi.wallet.v1.BalanceServise\"; did you mean qiwi.wallet.v1.BalanceService?"],
+           \"qiwi.wallet.v1.BalanceServices\"; did you mean qiwi.wallet.v1.BalanceService?"],
     );
     check_toml(&toml("services = [\"grpc.health.v1.Health\"]"), &["callers.a.services"]);
     check_toml(&toml("services = [\"qiwi.events.v1.EventService\"]\ncalls_per_second = 5"), &[]);

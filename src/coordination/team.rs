@@ -132,6 +132,7 @@ impl Team {
         let late = patience + config.admission.wait_max + config.upstream.connect_timeout;
         let shares = Shares::new(&config.limit, late);
         metrics.coordination.link(false);
+        coordination.counts_over(config.limit.period);
         Some(Arc::new(Self {
             turns: Turns::new(Arc::clone(&coordination), shares, patience),
             coordination,

@@ -1,10 +1,11 @@
 //! Who calls, and with whose rights at QIWI.
 //!
 //! The caller is known by a static key or, on a TLS listener, by the names in its certificate; where
-//! both are there they must mean the same caller. The QIWI credential is either named (`x-qiwi-credential`) or passed through (`authorization`). Whether
-//! the credential opens the method is decided here too, from its kind and scopes, so that a
-//! refusal costs no network call. With no callers' policy configured everyone may do everything:
-//! the first run must be easy, and the listener is loopback then.
+//! both are there they must mean the same caller. The QIWI credential is either named
+//! (`x-qiwi-credential`) or passed through (`authorization`). Whether the credential opens the method
+//! is decided here too, from its kind and scopes, so that a refusal costs no network call. With no
+//! callers' policy configured everyone may do everything: the first run must be easy, and the
+//! listener is loopback then.
 
 use std::collections::HashMap;
 use std::sync::Arc;

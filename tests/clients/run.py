@@ -308,7 +308,7 @@ def main() -> None:
         command = [python, "tests/clients/python/check_programs.py", name]
         groups[f"{name} programs"] = [(f"check_programs.py {name}", command, prints_ok)]
     # Has three gateways of its own.
-    rolling = [python, "tests/clients/python/check_rolling.py"]
+    rolling = [python, "tests/clients/python/check_rolling.py", "--brokers"]
     groups["rolling"] = [("check_rolling.py", rolling, prints_ok)]
     # Makes certificates, and has a server of its own.
     tls = [python, "tests/clients/python/check_tls.py"]

@@ -24,8 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 fn link(client: async_nats::Client, brokers: usize) -> Arc<NatsCoordination> {
     // A name of its own, so that a cluster can be used again and again.
-    let mut settings = Settings::new(format!("t{:08x}", rand::random::<u32>()), brokers);
-    settings.young = Duration::ZERO;
+    let settings = Settings::new(format!("t{:08x}", rand::random::<u32>()), brokers);
     NatsCoordination::new(client, settings)
 }
 
@@ -33,7 +32,6 @@ fn link(client: async_nats::Client, brokers: usize) -> Arc<NatsCoordination> {
 async fn links(broker: &Broker, count: usize) -> Vec<Arc<NatsCoordination>> {
     let (clients, brokers) = clients(broker, count).await;
     let mut settings = Settings::new(format!("t{:08x}", rand::random::<u32>()), brokers);
-    settings.young = Duration::ZERO;
     settings.patience = PATIENCE;
     let links = clients.into_iter().map(|client| NatsCoordination::new(client, settings.clone()));
     let links: Vec<_> = links.collect();
@@ -255,6 +253,7 @@ async fn an_empty_register_of_a_new_stream_says_nothing() {
     let broker = Broker::start().await;
     let settings = Settings::new("qiwi", 1);
     let link = NatsCoordination::new(client(broker.address()).await, settings);
+    link.counts_over(Duration::from_secs(60));
     let error = link.get(Name::from_u128(7)).await.unwrap_err();
     assert!(error.to_string().contains("the stream is new"), "{error}");
     assert_eq!(turns(&link, PATIENCE).take(Name::from_u128(7), false).await, Err(Denied::Away));

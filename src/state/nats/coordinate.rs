@@ -12,7 +12,7 @@
 //! as good as in time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream::context::{CreateStreamErrorKind, PublishError, PublishErrorKind};
@@ -35,6 +35,9 @@ const BYTES_MAX: i64 = 256 << 20;
 /// Bytes of one register.
 const VALUE_MAX: i32 = 4 << 10;
 
+/// How long requests are on their way that had their turn, at most.
+const ON_THEIR_WAY: Duration = Duration::from_millis(1_500);
+
 /// How the stream is set up.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -44,9 +47,6 @@ pub struct Settings {
     pub replicas: usize,
     /// How long a register is kept that nobody changes: longer than any cool-down.
     pub keep: Duration,
-    /// How long an empty register of a new stream says nothing: for the window of the pace, for
-    /// before this stream there may have been another one.
-    pub young: Duration,
     /// How long looking after the stream may take.
     pub patience: Duration,
 }
@@ -59,7 +59,6 @@ impl Settings {
             prefix: prefix.into(),
             replicas,
             keep: Duration::from_secs(2 * 3600),
-            young: Duration::from_secs(75),
             patience: Duration::from_secs(2),
         }
     }
@@ -73,6 +72,10 @@ pub struct NatsCoordination {
     /// What this link's beats are called.
     instance: String,
     words: mpsc::Sender<Bytes>,
+    /// How long an empty register of a new stream says nothing, in milliseconds: for the window of
+    /// the pace and what requests take on their way, for before this stream there may have been
+    /// another one.
+    window_ms: AtomicU64,
     /// Whether the stream was found and is what it must be.
     is_ready: AtomicBool,
 }
@@ -107,6 +110,7 @@ impl NatsCoordination {
             settings,
             instance: format!("{:032x}", rand::random::<u128>()),
             words,
+            window_ms: AtomicU64::new(0),
             is_ready: AtomicBool::new(false),
         })
     }
@@ -217,7 +221,8 @@ impl NatsCoordination {
             return Err(Away("the stream is not there".to_owned()));
         };
         let age = Duration::try_from(ts.duration_since(created)).unwrap_or_default();
-        Ok(age < self.settings.young)
+        let window = Duration::from_millis(self.window_ms.load(Ordering::Relaxed));
+        Ok(age < window)
     }
 
     /// Publishes to the stream and waits for its word.
@@ -262,6 +267,12 @@ fn away(what: &str, error: impl std::fmt::Display) -> Away {
 impl Coordination for NatsCoordination {
     fn is_shared(&self) -> bool {
         true
+    }
+
+    fn counts_over(&self, window: Duration) {
+        let window = (window + ON_THEIR_WAY).max(window + window / 4);
+        let window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
+        self.window_ms.store(window_ms, Ordering::Relaxed);
     }
 
     fn get(&self, name: Name) -> BoxFuture<'_, Result<Option<Register>, Away>> {

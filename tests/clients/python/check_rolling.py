@@ -1,6 +1,7 @@
 """Replaces three gateways one after the other, while callers call: no call fails.
 
     QIWI_GATEWAY=target/debug/qiwi-gateway python tests/clients/python/check_rolling.py
+    … --brokers
     … --nats nats://127.0.0.1:4222 --env QIWI_GATEWAY_STATE__KEY_FILE=/path
 
 Three gateways stand before one sandbox. Each gets SIGTERM, ends, and is started again on the
@@ -8,9 +9,9 @@ same address, and the next one goes when it is ready; meanwhile reads, payments 
 call failed when the client library says so, with docs/service-config.json and nothing else done
 about it. Every payment has to be carried out exactly once, every event to be heard exactly once.
 
-Without --nats each gateway has a log and a ledger of its own. Then a payer and a follower belong
+Without --brokers, which starts three, and --nats each gateway has a log and a ledger of its own. Then a payer and a follower belong
 to one gateway each, and wait for it while it is away (`wait_for_ready`); reads go round all
-three. With --nats all share one state, and so payers and followers go round all three, too.
+three. Otherwise all share one state, and so payers and followers go round all three, too.
 """
 
 import argparse
@@ -33,6 +34,7 @@ sys.path.append("proto")
 
 import connection  # noqa: E402
 import pay  # noqa: E402
+from brokers import Brokers  # noqa: E402
 from load import READS, Load, Tally, target, understood  # noqa: E402
 from processes import Gateway, Sandbox, free_port  # noqa: E402
 from programs import Program, kept  # noqa: E402
@@ -204,9 +206,15 @@ class Rolling:
             self.extra["QIWI_GATEWAY_STATE__ENGINE"] = "nats"
             self.extra["QIWI_GATEWAY_STATE__NATS_URL"] = given.nats
         self.extra |= dict(of.split("=", 1) for of in given.env)
+        self.is_shared = bool(given.nats or given.brokers)
 
     def run(self):
         """Everything; what it came to."""
+        if self.given.brokers:
+            brokers = self.keep(Brokers(self.folder))
+            # Turns at the history are counted anew after a fresh start of the brokers.
+            self.extra["QIWI_GATEWAY_LIMIT__PERIOD"] = "15s"
+            self.extra |= brokers.wait().environment
         self.sandbox = self.keep(Sandbox(self.folder))
         self.sandbox.wait()
         self.sandbox.ask("POST", "faults", [SLOW])
@@ -215,7 +223,7 @@ class Rolling:
             replica.serving()
         addresses = [replica.address for replica in replicas]
         # Whose calls one gateway serves: with a state of its own, callers stay with it.
-        groups = [addresses] * REPLICAS if self.given.nats else [[of] for of in addresses]
+        groups = [addresses] * REPLICAS if self.is_shared else [[of] for of in addresses]
 
         followers = [
             self.keep(Follower(self.folder, f"follower-{number}", group))
@@ -308,6 +316,7 @@ class Rolling:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--nats", metavar="URL", help="the state that all gateways share")
+    parser.add_argument("--brokers", action="store_true", help="start three, whose state is shared")
     parser.add_argument("--env", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--rounds", type=int, default=1, help="how often all are replaced")
     parser.add_argument("--lame-duck", type=float, default=2, help="seconds, of the gateways")

@@ -155,9 +155,9 @@ class Gateway(Process):
         return f"127.0.0.1:{self.port}"
 
     def serving(self):
-        """Waits until it says that it is ready for callers."""
+        """Waits until it says that it is ready for callers and can store what happens."""
         self.wait()
-        url = f"http://{self.listening['admin']}/readyz"
+        url = f"http://{self.listening['admin']}/readyz/notifications"
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:

@@ -43,7 +43,7 @@ fn free_port() -> u16 {
 }
 
 /// The broker's program, which the test command installs.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     if let Some(path) = std::env::var_os("NATS_SERVER") {
         return path.into();
     }

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod faults;
+mod secured;
 mod wire;
 
 use std::sync::atomic::{AtomicU32, Ordering};
