@@ -31,6 +31,8 @@ const AFTER_MS: i64 = 5 * 60 * 1000;
 const WIDE_MS: i64 = 89 * 24 * 60 * 60 * 1000;
 /// Pages of one reading. A stretch with more payments than this is never read completely.
 const PAGES_MAX: usize = 200;
+/// The shortest wait for a turn.
+const PACE_PAUSE: Duration = Duration::from_millis(10);
 /// How long before a payment of an invoice its transaction may be dated.
 const INVOICE_BEFORE: i64 = 60;
 
@@ -266,13 +268,27 @@ impl Gateway {
         }
     }
 
+    /// One page. Where the pace has no turn for it now, it waits for one: a reading that began anew
+    /// each time would never end for a wallet that pays much.
     async fn history_page(
         &self,
         cx: &Context,
         wallet: &Wallet,
         request: &pb::ListTransactionsRequest,
     ) -> Result<pb::ListTransactionsResponse, Error> {
-        self.aside(cx, &HISTORY, request, Some(wallet)).await
+        loop {
+            let answer = self.aside(cx, &HISTORY, request, Some(wallet)).await;
+            let pause = match &answer {
+                Err(error) if *error.reason() == reason::RATE_LIMITED_LOCAL => error.delay(),
+                _ => None,
+            };
+            match pause {
+                Some(pause) if Instant::now() + pause < cx.deadline => {
+                    tokio::time::sleep(pause.max(PACE_PAUSE)).await;
+                }
+                _ => return answer,
+            }
+        }
     }
 
     /// What the history says about the payment of an invoice: first whether the invoice is still

@@ -27,8 +27,8 @@ const TAKEN_UP: usize = 100_000;
 const READ_EVERY: Duration = Duration::from_secs(30);
 /// How often old entries are shortened and removed.
 const TIDY_EVERY: Duration = Duration::from_secs(3600);
-/// How long one look may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long one look may take: a hundred pages, each in its turn.
+const PATIENCE: Duration = Duration::from_secs(90);
 /// The pause after a look that could not be made.
 const FAILED_PAUSE: Duration = Duration::from_secs(5);
 

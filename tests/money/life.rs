@@ -106,3 +106,49 @@ async fn payments_are_listed_page_by_page_newest_first() {
         Ask::with(&[DEMO]).unary(&channel, LIST, request).await.unwrap().into_inner();
     assert!(none.payments.is_empty() && none.next_page_token.is_empty());
 }
+
+/// A wallet that pays much: the payment in doubt stands on a page that the pace has no turn for at
+/// once, and pages read before it are not read in vain.
+#[tokio::test]
+async fn a_payment_is_found_behind_more_pages_than_the_pace_lets_through_at_once() {
+    const FIRST: &str = "1700000000500";
+    let sandbox = sandbox(|_| {}).await;
+    let gateway = setup(&sandbox)
+        .set(|config| {
+            // Ten requests a second, and none of them beside another one.
+            config.limit.period = Duration::from_secs(6);
+            config.limit.history_per_minute = 60;
+            config.limit.history_burst = 1;
+            config.limit.wait_max = Duration::ZERO;
+            config.payments.send_max = Duration::from_secs(2);
+        })
+        .start()
+        .await;
+    let channel = gateway.channel().await;
+    let rule = serde_json::json!({"match": {"path_prefix": "/sinap/api"}, "times": 1,
+        "fault": {"hang": "before_headers"}});
+    sandbox.add_fault(rule).unwrap();
+    let lost = {
+        let channel = channel.clone();
+        tokio::spawn(async move {
+            let ask = Ask::with(&[DEMO]).within(Duration::from_secs(6));
+            let reply: Result<Response<pb::CreatePaymentResponse>, Status> =
+                ask.unary(&channel, CREATE, transfer(FIRST, 1)).await;
+            reply
+        })
+    };
+    while commits(&sandbox, FIRST) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Ten pages of newer ones.
+    let newer = (0..500).map(|number| {
+        let (channel, id) = (channel.clone(), (1_700_000_001_000_u64 + number).to_string());
+        async move { pay(&channel, transfer(id, 1)).await.unwrap() }
+    });
+    let paid = futures_util::stream::iter(newer);
+    let paid = futures_util::StreamExt::buffer_unordered(paid, 20);
+    assert_eq!(futures_util::StreamExt::count(paid).await, 500);
+    let _ = lost.await.unwrap();
+    until(&channel, FIRST, pb::PaymentState::Succeeded).await;
+    assert_eq!(commits(&sandbox, FIRST), 1);
+}

@@ -58,6 +58,9 @@ class Brokers:
         return {
             "QIWI_GATEWAY_STATE__ENGINE": "nats",
             "QIWI_GATEWAY_STATE__KEY_FILE": str(self.key),
+            # One key for all that replicas seal for each other will do here.
+            "QIWI_GATEWAY_PAGES__KEY_FILE": str(self.key),
+            "QIWI_GATEWAY_SECURITY__FINGERPRINT_PEPPER_FILE": str(self.key),
             "QIWI_GATEWAY_STATE__NATS_URL": ",".join(
                 f"nats://127.0.0.1:{port}" for port in self.clients
             ),
