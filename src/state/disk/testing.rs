@@ -67,8 +67,12 @@ impl Closed {
         Self { folder, stem, database, mark }
     }
 
-    /// Puts these in their place.
+    /// Puts these in their place, when whoever had the files has let go of them: a store ends on a
+    /// thread of its own.
     pub fn put(&self, database: &[u8], mark: &[u8]) {
+        let lock = self.folder.file(&format!("{}.lock", self.stem));
+        let lock = fs::File::options().create(true).append(true).open(lock).unwrap();
+        lock.lock().unwrap();
         fs::write(self.folder.file(&format!("{}.redb", self.stem)), database).unwrap();
         fs::write(self.folder.file(&format!("{}.mark", self.stem)), mark).unwrap();
     }
