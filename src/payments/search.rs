@@ -241,6 +241,8 @@ impl Gateway {
                     reading.complete = self.has_history(cx, wallet, now).await?;
                     return Ok(reading);
                 }
+                // What was read shows what it shows, though it is not all.
+                Err(_) if page > 0 => return Ok(reading),
                 answer => answer?,
             };
             reading.payments.extend(answer.transactions);
@@ -309,7 +311,9 @@ impl Gateway {
         }
         let sent_ms = record.sent_ms.unwrap_or(record.created_ms);
         let reading = self.reading(cx, wallet, &record.key.owner, sent_ms, fresh).await?;
-        let Some(payment) = reading.of_invoice(record) else { return Ok(InvoiceTrace::Gone) };
+        // The only one that fits is the only one of all.
+        let only = reading.of_invoice(record).filter(|_| reading.complete);
+        let Some(payment) = only else { return Ok(InvoiceTrace::Gone) };
         // A payment that was made under an id of its own is not the invoice's.
         let id = payment.client_transaction_id.clone().unwrap_or_default();
         let key = crate::ledger::Key::new(record.key.owner.clone(), OperationKind::Payment, id);

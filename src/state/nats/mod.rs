@@ -1,9 +1,9 @@
 //! The engine that replicas share: ledger, cells and events in streams of NATS JetStream.
 //!
-//! What is acknowledged is on the disks of a majority of the brokers: [`preflight`] refuses brokers
+//! What is acknowledged is on the disks of a majority of the brokers: `preflight` refuses brokers
 //! and streams of which that is not so, by name. Everything a caller is answered rests on
 //! compare-and-set or on what a stream's leader says; nothing rests on a clock or on a message that
-//! may get lost. [`keeper`] watches whether the brokers still store anything, and whether the
+//! may get lost. `keeper` watches whether the brokers still store anything, and whether the
 //! streams are still the ones they were.
 //!
 //! Until the brokers were found good, and whenever they stop being so, writes are refused at once:
