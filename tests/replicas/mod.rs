@@ -214,6 +214,13 @@ confirm = "off"
             ("QIWI_GATEWAY_NOTIFICATIONS__LISTEN", notifications.to_string()),
             ("QIWI_GATEWAY_ADMIN__LISTEN", admin.to_string()),
         ];
+        // A connection of somebody else may have one of its ports for a moment.
+        let begun = Instant::now();
+        let free = [grpc, notifications, admin];
+        while free.iter().any(|address| std::net::TcpListener::bind(address).is_err()) {
+            assert!(begun.elapsed() < LONG, "its ports are not free");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         let process = self.run(&env).await;
         self.gateways.lock()[at] = Some(process);
     }
