@@ -23,7 +23,7 @@ const HISTORY_A_MINUTE: usize = 100;
 
 /// What happens to a payment, judged with every answer.
 async fn pay_until_settled(world: &World, id: &str, stop: &AtomicBool) -> Said {
-    let (begun, mut last) = (Instant::now(), None);
+    let (mut ended, mut last) = (None, None);
     let first = rand::rng().random_range(0..GATEWAYS);
     for at in first.. {
         let channel = world.channel(at % GATEWAYS).await;
@@ -38,7 +38,10 @@ async fn pay_until_settled(world: &World, id: &str, stop: &AtomicBool) -> Said {
             last = Some(said);
         }
         // After the end everybody gets a long time, and no more.
-        let late = stop.load(Ordering::Relaxed) && begun.elapsed() > Duration::from_secs(240);
+        if stop.load(Ordering::Relaxed) {
+            ended.get_or_insert_with(Instant::now);
+        }
+        let late = ended.is_some_and(|at| at.elapsed() > Duration::from_secs(240));
         assert!(
             !late,
             "{id} is never settled: {last:?}; {} history requests in a minute",
