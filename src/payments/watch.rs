@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::{Payments, millis, now_ms, settle, show};
 use crate::call::Context;
 use crate::credentials::{Credential, Kind, Merchant, Scopes};
+use crate::events::lease::Work;
 use crate::gateway::Gateway;
 use crate::ledger::{Key, Record, State};
 use crate::method::Method;
@@ -215,6 +216,9 @@ async fn look_after(gateway: &Arc<Gateway>, method: &'static Method, key: Key) {
         payments.watchlist.postpone(&key, now_ms().saturating_add(60_000));
         return;
     };
+    if !is_ours(gateway, &account, &credential) {
+        return;
+    }
     let cx = Context::own(method, Some(credential), Instant::now() + PATIENCE);
     if let Err(error) = gateway.look(&cx, &account, record, Instant::now()).await {
         tracing::warn!(
@@ -222,6 +226,20 @@ async fn look_after(gateway: &Arc<Gateway>, method: &'static Method, key: Key) {
             reason = error.reason().name,
             "the history could not be asked for a payment; again later"
         );
+    }
+}
+
+/// Whether this replica reads a wallet's history for the payments nobody waits for: one reading tells
+/// of all of them, and all replicas share what QIWI permits. Every replica knows of them from the
+/// ledger; of a token that was passed through only the one it was passed to.
+fn is_ours(gateway: &Gateway, account: &Account, credential: &Credential) -> bool {
+    let hub = gateway.hub();
+    match account {
+        Account::Wallet(wallet) if credential.name.is_some() => {
+            // Leases stand beside the log: without it everybody looks.
+            hub.leases.is_mine(Work::History(hub.owner(wallet))) || hub.log.health().is_err()
+        }
+        Account::Wallet(_) | Account::Site(_) => true,
     }
 }
 
