@@ -15,10 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_nats::jetstream::context::{CreateStreamErrorKind, PublishError, PublishErrorKind};
-use async_nats::jetstream::message::PublishMessage;
+use async_nats::HeaderMap;
 use async_nats::jetstream::stream::{self, DiscardPolicy, StorageType};
-use async_nats::jetstream::{self, Context, ErrorCode};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -26,6 +24,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
+use super::broker::{Broker, Expect, Failure};
 use crate::coordination::{Away, Coordination, Heard, Name, Register, Swap};
 
 /// Words that wait to be sent; more are lost, which the others notice by the numbers.
@@ -67,7 +66,7 @@ impl Settings {
 /// The link to what replicas share over NATS.
 pub struct NatsCoordination {
     client: async_nats::Client,
-    context: Context,
+    broker: Broker,
     settings: Settings,
     /// What this link's beats are called.
     instance: String,
@@ -102,11 +101,9 @@ impl NatsCoordination {
                 }
             }
         });
-        let mut context = jetstream::new(client.clone());
-        context.set_timeout(settings.patience);
         Arc::new(Self {
+            broker: Broker::new(client.clone(), settings.patience),
             client,
-            context,
             settings,
             instance: format!("{:032x}", rand::random::<u128>()),
             words,
@@ -150,41 +147,20 @@ impl NatsCoordination {
         if self.is_ready.load(Ordering::Acquire) {
             return Ok(());
         }
-        let stream = match self.context.get_stream(self.stream_name()).await {
-            Ok(stream) => stream,
-            Err(error) => {
-                let is_missing = matches!(
-                    error.kind(),
-                    jetstream::context::GetStreamErrorKind::JetStream(error)
-                        if error.error_code() == ErrorCode::STREAM_NOT_FOUND
-                );
-                if !is_missing {
-                    return Err(away("the stream cannot be looked at", error));
-                }
-                self.create().await?
+        let name = self.stream_name();
+        let info = match self.broker.info(&name).await {
+            Err(Failure::NoStream(_)) => {
+                let made = self.broker.create(&self.stream_config()).await;
+                made.map_err(|error| away("the stream cannot be made", error))?;
+                tracing::info!(stream = %name, "the stream of turns was made");
+                self.broker.info(&name).await
             }
+            info => info,
         };
-        self.check(&stream.cached_info().config)?;
+        let info = info.map_err(|error| away("the stream cannot be looked at", error))?;
+        self.check(&info.config)?;
         self.is_ready.store(true, Ordering::Release);
         Ok(())
-    }
-
-    async fn create(&self) -> Result<stream::Stream, Away> {
-        match self.context.create_stream(self.stream_config()).await {
-            Ok(stream) => {
-                tracing::info!(stream = %self.stream_name(), "the stream of turns was made");
-                Ok(stream)
-            }
-            // Somebody else was faster, perhaps of another version.
-            Err(error)
-                if matches!(error.kind(), CreateStreamErrorKind::JetStream(error)
-                    if error.error_code() == ErrorCode::STREAM_NAME_EXIST) =>
-            {
-                let stream = self.context.get_stream(self.stream_name()).await;
-                stream.map_err(|error| away("the stream cannot be looked at", error))
-            }
-            Err(error) => Err(away("the stream cannot be made", error)),
-        }
     }
 
     /// Whether a stream that is there keeps what is promised.
@@ -210,54 +186,23 @@ impl NatsCoordination {
 
     /// Whether the stream is so new that what it does not hold says nothing.
     async fn is_young(&self) -> Result<bool, Away> {
-        let subject = format!("$JS.API.STREAM.INFO.{}", self.stream_name());
-        let answer = self.client.request(subject, Bytes::new()).await;
-        let answer = answer.map_err(|error| away("the stream cannot be looked at", error))?;
-        let told: Told = serde_json::from_slice(&answer.payload)
-            .map_err(|error| away("the stream's information cannot be read", error))?;
+        let name = self.stream_name();
+        let told = self.broker.api::<Told>("STREAM.INFO", &name, &serde_json::json!({})).await;
+        let told = told.map_err(|error| self.lost("the stream cannot be looked at", error))?;
         let read = |text: Option<String>| text?.parse::<jiff::Timestamp>().ok();
         let (Some(created), Some(ts)) = (read(told.created), read(told.ts)) else {
-            self.is_ready.store(false, Ordering::Release);
-            return Err(Away("the stream is not there".to_owned()));
+            return Err(Away("the stream does not tell its age".to_owned()));
         };
         let age = Duration::try_from(ts.duration_since(created)).unwrap_or_default();
         let window = Duration::from_millis(self.window_ms.load(Ordering::Relaxed));
         Ok(age < window)
     }
 
-    /// Publishes to the stream and waits for its word.
-    async fn publish(&self, subject: String, message: PublishMessage) -> Result<u64, PublishError> {
-        let published = async { self.context.send_publish(subject, message).await?.await };
-        match published.await {
-            Ok(ack) => Ok(ack.sequence),
-            Err(error) => {
-                if error.kind() == PublishErrorKind::StreamNotFound {
-                    self.is_ready.store(false, Ordering::Release);
-                }
-                Err(error)
-            }
-        }
+    /// Something failed; the stream is looked at before it is used again.
+    fn lost(&self, what: &str, error: Failure) -> Away {
+        self.is_ready.store(false, Ordering::Release);
+        away(what, error)
     }
-}
-
-/// Whether a publish came too late, rather than not at all.
-fn is_changed(error: &PublishError) -> bool {
-    if error.kind() == PublishErrorKind::WrongLastSequence {
-        return true;
-    }
-    // In a cluster a change under way says so by another code.
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<jetstream::Error>() {
-            return [
-                ErrorCode::STREAM_WRONG_LAST_SEQUENCE,
-                ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT,
-            ]
-            .contains(&error.error_code());
-        }
-        cause = error.source();
-    }
-    false
 }
 
 fn away(what: &str, error: impl std::fmt::Display) -> Away {
@@ -278,22 +223,13 @@ impl Coordination for NatsCoordination {
     fn get(&self, name: Name) -> BoxFuture<'_, Result<Option<Register>, Away>> {
         async move {
             self.ensure().await?;
-            let stream = self.context.get_stream_no_info(self.stream_name()).await;
-            let stream = stream.map_err(|error| away("the stream", error))?;
-            match stream.get_last_raw_message_by_subject(&self.pace(name)).await {
-                Ok(message) => {
-                    Ok(Some(Register { version: message.sequence, value: message.payload }))
+            match self.broker.last(&self.stream_name(), &self.pace(name)).await {
+                Ok(Some(message)) => {
+                    Ok(Some(Register { version: message.seq, value: message.payload }))
                 }
-                Err(error) if error.kind() == stream::LastRawMessageErrorKind::NoMessageFound => {
-                    match self.is_young().await? {
-                        true => Err(Away("the stream is new".to_owned())),
-                        false => Ok(None),
-                    }
-                }
-                Err(error) => {
-                    self.is_ready.store(false, Ordering::Release);
-                    Err(away("a register cannot be read", error))
-                }
+                Ok(None) if self.is_young().await? => Err(Away("the stream is new".to_owned())),
+                Ok(None) => Ok(None),
+                Err(error) => Err(self.lost("a register cannot be read", error)),
             }
         }
         .boxed()
@@ -301,14 +237,12 @@ impl Coordination for NatsCoordination {
 
     fn swap(&self, name: Name, expected: u64, value: Bytes) -> BoxFuture<'_, Result<Swap, Away>> {
         async move {
-            let message = PublishMessage::build()
-                .payload(value)
-                .expected_last_subject_sequence(expected)
-                .expected_stream(self.stream_name());
-            match self.publish(self.pace(name), message).await {
+            let expect = Some(Expect::Last(expected));
+            let subject = self.pace(name);
+            match self.broker.publish(&subject, expect, HeaderMap::new(), value).await {
                 Ok(sequence) => Ok(Swap::Done(sequence)),
-                Err(error) if is_changed(&error) => Ok(Swap::Changed),
-                Err(error) => Err(away("a register cannot be changed", error)),
+                Err(Failure::Wrong) => Ok(Swap::Changed),
+                Err(error) => Err(self.lost("a register cannot be changed", error)),
             }
         }
         .boxed()
@@ -323,9 +257,8 @@ impl Coordination for NatsCoordination {
         async move {
             self.ensure().await?;
             let subject = format!("{}.coord.beat.{}", self.settings.prefix, self.instance);
-            let message = PublishMessage::build().payload(word);
-            let published = self.publish(subject, message).await;
-            published.map(drop).map_err(|error| away("a beat was not taken", error))
+            let beaten = self.broker.publish(&subject, None, HeaderMap::new(), word).await;
+            beaten.map(drop).map_err(|error| self.lost("a beat was not taken", error))
         }
         .boxed()
     }
