@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 
+use crate::replicas::cluster::program;
 use crate::support::process::folder;
 
 /// Addresses of a cluster to test against instead: comma separated; nothing in it is killed.
@@ -21,12 +22,6 @@ pub struct Broker {
     child: Option<Child>,
     port: u16,
     store: PathBuf,
-}
-
-/// Where nats-server is: the pinned one, or whatever the machine has.
-fn program() -> PathBuf {
-    let pinned = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".tools/python/bin/nats-server");
-    if pinned.exists() { pinned } else { PathBuf::from("nats-server") }
 }
 
 impl Broker {

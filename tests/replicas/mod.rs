@@ -5,7 +5,7 @@ mod broken;
 /// Real brokers on loopback.
 #[path = "../../src/state/nats/tests/cluster.rs"]
 #[allow(dead_code)] // the tests of the engine do more with them
-mod cluster;
+pub mod cluster;
 /// Groups whose members are at several gateways, and retention that overtakes readers.
 mod groups;
 /// The same notification, the same payment, everywhere at once.
