@@ -27,6 +27,8 @@ use crate::pb::wallet::v1 as pb;
 
 /// Hooks looked at at once.
 const AT_ONCE: usize = 4;
+/// How often a hook that another replica looks after is read from the log, to be shown.
+const KEPT_PAUSE: Duration = Duration::from_secs(15);
 /// How often it is looked whether another replica still looks after a hook.
 const OTHERS_PAUSE: Duration = Duration::from_secs(1);
 /// How long one look may take.
@@ -85,14 +87,17 @@ struct Watch {
 
 /// Looks after one hook for as long as that is wanted, and returns its name.
 async fn watch(gateway: &Gateway, name: Arc<str>, places: &Semaphore) -> Arc<str> {
-    let mut watch = Watch::default();
+    let (mut watch, mut shown) = (Watch::default(), None);
     let every = gateway.hub().notifications.hook_check;
     loop {
         if !gateway.credentials().named(&name).is_some_and(|of| is_managed(&of)) {
             return name;
         }
         if !gateway.is_hooks_keeper(&name) {
-            gateway.show_kept_hook(&name).await;
+            if shown.is_none_or(|at: Instant| at.elapsed() >= KEPT_PAUSE.min(every)) {
+                shown = Some(Instant::now());
+                gateway.show_kept_hook(&name).await;
+            }
             tokio::time::sleep(OTHERS_PAUSE.min(every)).await;
             continue;
         }
