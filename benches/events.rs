@@ -9,7 +9,8 @@
 //!   cursor; 0;
 //! - `EVENT_STUCK`: so many more streams whose clients read nothing; 0;
 //! - `EVENT_RETURN`: with 1 all of them leave in the end and come back at once with cursors from the
-//!   beginning, while notifications go on; 0.
+//!   beginning, while notifications go on; 0;
+//! - `EVENT_BROKERS`: with 1 the log is with three brokers, which run on this machine too; 0.
 //!
 //! `EVENT_POST_SECONDS` is how long the second part takes, 20 s.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing)]
@@ -24,7 +25,7 @@ use base64::Engine as _;
 use bytes::{Buf as _, BufMut as _, Bytes};
 use prost::Message as _;
 use qiwi_gateway::config::{
-    BaseUrl, Config, Confirm, CredentialConfig, Engine, Poll, Variable, Webhook,
+    BaseUrl, Config, Confirm, CredentialConfig, Engine, Poll, State, Variable, Webhook,
 };
 use qiwi_gateway::credentials::{Kind, Wallet};
 use qiwi_gateway::pb::events::v1 as pb;
@@ -35,6 +36,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::{Channel, Endpoint};
+
+/// Real brokers on loopback.
+#[path = "../src/state/nats/tests/cluster.rs"]
+#[allow(dead_code)] // tests do more with them
+mod cluster;
 
 const KEY: &str = "c2VjcmV0IGtleSBvZiB0aGUgd2ViaG9vayBoZXJlISE=";
 const HOOK: &str = "50c8b0d2-5a4d-4a1a-9a6b-1b1a0a8b2c3d";
@@ -62,13 +68,20 @@ async fn run() {
     })
     .unwrap();
     let plan = Plan::read();
-    let server = Server::start(config(folder.path(), &plan), &telemetry, |name| match name {
+    let brokers = plan.brokers.then(|| cluster::Cluster::start(cluster::Setup::default()));
+    let state = state(folder.path(), brokers.as_ref());
+    let server = Server::start(config(state, &plan), &telemetry, |name| match name {
         "HOOK_KEY" => Some(KEY.to_owned()),
         name => name.strip_prefix("TOKEN").map(|of| format!("token-of{of}")),
     })
     .await
     .unwrap();
     let hub = server.hub();
+    let begun = Instant::now();
+    while hub.log.health().is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", hub.log.health());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     let hook = HOOK.parse().unwrap();
     for wallet in 0..plan.wallets {
         let name = Arc::from(credential(wallet));
@@ -90,6 +103,7 @@ struct Plan {
     churn: u64,
     stuck: usize,
     comes_back: bool,
+    brokers: bool,
 }
 
 impl Plan {
@@ -102,6 +116,7 @@ impl Plan {
             churn: number("EVENT_CHURN", 0),
             stuck: number("EVENT_STUCK", 0) as usize,
             comes_back: number("EVENT_RETURN", 0) == 1,
+            brokers: number("EVENT_BROKERS", 0) == 1,
         }
     }
 
@@ -115,7 +130,24 @@ fn credential(wallet: u64) -> String {
     format!("w{wallet}")
 }
 
-fn config(folder: &std::path::Path, plan: &Plan) -> Config {
+/// Where the log is.
+fn state(folder: &std::path::Path, brokers: Option<&cluster::Cluster>) -> State {
+    let Some(brokers) = brokers else {
+        return State { engine: Engine::Embedded, path: folder.to_owned(), ..State::default() };
+    };
+    let key = folder.join("ledger.key");
+    std::fs::write(&key, "2a".repeat(32)).unwrap();
+    let text = format!(
+        "[state]\nengine = \"nats\"\nkey_file = \"{}\"\nnats_url = \"{}\"\n\
+         nats_monitor_urls = \"{}\"\n",
+        key.display(),
+        brokers.urls(),
+        brokers.monitors(),
+    );
+    Config::from_toml(&text).unwrap().state
+}
+
+fn config(state: State, plan: &Plan) -> Config {
     let free: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let mut config = Config::default();
     config.grpc.listen = free;
@@ -124,8 +156,7 @@ fn config(folder: &std::path::Path, plan: &Plan) -> Config {
     config.notifications.sources = vec!["any".to_owned()];
     config.upstream.edge_url = BaseUrl::parse("http://127.0.0.1:9").unwrap();
     config.events.confirm = Confirm::Off;
-    config.state.engine = Engine::Embedded;
-    config.state.path = folder.to_owned();
+    config.state = state;
     config.events.streams_max = 2 * (plan.subscribers + plan.stuck);
     config.grpc.connections_max = 4 * (plan.subscribers + plan.stuck) / STREAMS_PER_CONNECTION + 64;
     for wallet in 0..plan.wallets {

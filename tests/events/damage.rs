@@ -177,7 +177,7 @@ async fn a_full_disk_refuses_at_once_and_is_used_again_when_there_is_room() {
         assert!(begun.elapsed() < Duration::from_secs(10), "nobody is told");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let pid = running.id().to_string();
+    let pid = running.pid().to_string();
     let more = ["--fsize=unlimited", "--pid", &pid];
     assert!(std::process::Command::new("prlimit").args(more).status().unwrap().success());
     let begun = Instant::now();

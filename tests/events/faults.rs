@@ -33,6 +33,7 @@ const CLOCK: &str = "src/events/stream/tests/clock.rs";
 const MEMBERS: &str = "src/events/consume/tests.rs";
 const BENCH: &str = "benches/events.rs";
 const BROKERS: &str = "src/state/nats/tests/faults.rs";
+const READERS: &str = "tests/replicas/readers.rs";
 const STORM: &str = "tests/replicas/storm.rs";
 
 /// Number, fault, and what shows what becomes of it.
@@ -148,6 +149,7 @@ const FAULTS: &[(u8, &str, &[Shown])] = &[
         "the leader of the brokers is killed",
         &[
             By(BROKERS, &["a_leader_is_killed_and_nothing_is_lost"]),
+            By(READERS, &["what_was_refused_when_a_leader_died_is_found_in_the_history"]),
             By(STORM, &["killed_at_random_nothing_is_lost_doubled_or_asked_too_often"]),
             Run(
                 STORM,
@@ -176,12 +178,21 @@ const FAULTS: &[(u8, &str, &[Shown])] = &[
     (
         14,
         "a broker stands still for a while",
-        &[By(BROKERS, &["a_broker_that_stood_still_tells_no_other_story"])],
+        &[
+            By(BROKERS, &["a_broker_that_stood_still_tells_no_other_story"]),
+            Run(BROKERS, "BROKER_PAUSE=30 cargo nextest run --lib --no-capture stood_still"),
+        ],
     ),
     (
         15,
         "a broker's disk is full",
-        &[By(BROKERS, &["brokers_without_room_are_noticed_and_lose_nothing"])],
+        &[By(
+            BROKERS,
+            &[
+                "brokers_whose_disks_are_full_are_noticed_and_lose_nothing",
+                "brokers_without_room_are_noticed_and_lose_nothing",
+            ],
+        )],
     ),
     (
         16,
@@ -315,6 +326,11 @@ const FAULTS: &[(u8, &str, &[Shown])] = &[
             Run(
                 BENCH,
                 "EVENT_SUBSCRIBERS=10000 EVENT_WALLETS=100 EVENT_RETURN=1 cargo bench --bench events",
+            ),
+            Run(
+                BENCH,
+                "EVENT_BROKERS=1 EVENT_SUBSCRIBERS=10000 EVENT_WALLETS=100 EVENT_RETURN=1 \
+                 cargo bench --bench events",
             ),
         ],
     ),
@@ -466,12 +482,18 @@ const FAULTS: &[(u8, &str, &[Shown])] = &[
     (
         37,
         "a poller wakes late beside another one",
-        &[By(
-            "tests/events/replicas.rs",
-            &[
-                "a_poller_that_wakes_late_beside_another_one_doubles_nothing_and_both_keep_the_budget",
-            ],
-        )],
+        &[
+            By(
+                "tests/events/replicas.rs",
+                &[
+                    "a_poller_that_wakes_late_beside_another_one_doubles_nothing_and_both_keep_the_budget",
+                ],
+            ),
+            By(
+                READERS,
+                &["a_reader_that_stands_still_is_replaced_and_doubles_nothing_when_it_wakes"],
+            ),
+        ],
     ),
     (
         38,
@@ -493,6 +515,17 @@ const FAULTS: &[(u8, &str, &[Shown])] = &[
         "nobody says that something kept has changed",
         &[
             By("tests/events/faults.rs", &["what_may_change_unheard_is_kept_for_a_minute_at_most"]),
+            By(
+                "tests/coordination/gateways.rs",
+                &[
+                    "what_one_gateway_changes_all_forget",
+                    "a_gateway_that_cannot_hear_the_others_keeps_nothing_and_starts_anew_when_it_can",
+                ],
+            ),
+            By(
+                "tests/coordination/nats.rs",
+                &["gateways_hear_each_other_over_a_broker_and_one_that_does_not_keeps_nothing"],
+            ),
             By("tests/behaviour/credentials.rs", &["a_token_replaced_under_load_fails_no_call"]),
             By(
                 "tests/behaviour/cache.rs",

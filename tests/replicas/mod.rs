@@ -10,6 +10,8 @@ pub mod cluster;
 mod groups;
 /// The same notification, the same payment, everywhere at once.
 mod raced;
+/// Gateways that read a wallet's history for everybody.
+mod readers;
 /// Gateways replaced one after the other under load.
 mod rolling;
 /// Gateways and brokers killed at random under load.
@@ -38,12 +40,32 @@ const GATEWAYS: usize = 3;
 /// Nothing takes longer, on a machine that is busy with other things.
 const LONG: Duration = Duration::from_secs(90);
 
+/// How gateways are set up, apart from what they have in common.
+#[derive(Default)]
+pub struct Setup {
+    /// Where QIWI is of each gateway; the sandbox where there is none.
+    pub qiwi: Vec<String>,
+    /// Where the brokers are for the first gateway only.
+    pub nats_url: Option<String>,
+    /// How long a lease is held without being renewed; as configured by default where it is empty.
+    pub lease: &'static str,
+    /// What stands for the minute in which QIWI permits so many requests. In the first one of new
+    /// brokers each gateway keeps to its own part.
+    pub period: &'static str,
+    /// What else the credential `main` says, apart from its webhook.
+    pub main: &'static str,
+    /// Lines at the end, which begin within `[events]`.
+    pub more: &'static str,
+}
+
 /// Brokers, gateways, and QIWI.
 pub struct World {
     pub brokers: Mutex<Cluster>,
     pub sandbox: Arc<Sandbox>,
     folder: PathBuf,
     toml: String,
+    /// The environment of each gateway.
+    own: Vec<Vec<(&'static str, String)>>,
     gateways: Mutex<Vec<Option<Process>>>,
     addresses: Mutex<Vec<Addresses>>,
 }
@@ -57,9 +79,19 @@ pub struct Addresses {
 }
 
 impl World {
-    /// Everything runs and is ready.
-    pub async fn start(more: &str) -> Self {
-        let brokers = Cluster::start(Brokers::default());
+    /// Everything runs and is ready; the gateways ask nothing of themselves.
+    pub async fn start(more: &'static str) -> Self {
+        Self::start_as(Setup { main: "poll = \"off\"", more, ..Setup::default() }).await
+    }
+
+    /// The same, set up in some way.
+    pub async fn start_as(setup: Setup) -> Self {
+        Self::start_over(Cluster::start(Brokers::default()), setup).await
+    }
+
+    /// The same over brokers that run.
+    pub async fn start_over(brokers: Cluster, setup: Setup) -> Self {
+        let Setup { qiwi, nats_url, lease, period, main, more } = setup;
         let config = SandboxConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
             settle_delay: Duration::from_millis(50),
@@ -96,7 +128,7 @@ poll = "off"
 kind = "wallet"
 wallet = "{WALLET}"
 token_env = "MAIN_TOKEN"
-poll = "off"
+{main}
 webhook = "static"
 webhook_key_env = "HOOK_KEY"
 [events]
@@ -109,15 +141,27 @@ confirm = "off"
             monitors = brokers.monitors(),
             wallet = demo::WALLET,
         );
+        let mut own = vec![Vec::new(); GATEWAYS];
+        for (own, url) in own.iter_mut().zip(qiwi) {
+            own.push(("QIWI_GATEWAY_UPSTREAM__EDGE_URL", url));
+        }
+        let all =
+            [("QIWI_GATEWAY_STATE__NATS_LEASE", lease), ("QIWI_GATEWAY_LIMIT__PERIOD", period)];
+        for (name, value) in all.into_iter().filter(|(_, value)| !value.is_empty()) {
+            own.iter_mut().for_each(|own| own.push((name, value.to_owned())));
+        }
+        own[0].extend(nats_url.map(|url| ("QIWI_GATEWAY_STATE__NATS_URL", url)));
         let world = Self {
             brokers: Mutex::new(brokers),
             sandbox,
             folder,
             toml,
+            own,
             gateways: Mutex::new((0..GATEWAYS).map(|_| None).collect()),
             addresses: Mutex::new(Vec::new()),
         };
-        let first = futures_util::future::join_all((0..GATEWAYS).map(|_| world.run(&[]))).await;
+        let first =
+            futures_util::future::join_all((0..GATEWAYS).map(|at| world.run(at, &[]))).await;
         for (at, process) in first.into_iter().enumerate() {
             world.addresses.lock().push(Addresses {
                 grpc: process.address("grpc"),
@@ -133,9 +177,10 @@ confirm = "off"
         world
     }
 
-    async fn run(&self, env: &[(&str, String)]) -> Process {
+    async fn run(&self, at: usize, env: &[(&str, String)]) -> Process {
         let mut all = vec![("TOKEN", demo::WALLET_TOKEN), ("MAIN_TOKEN", TOKEN), ("HOOK_KEY", KEY)];
-        all.extend(env.iter().map(|(name, value)| (*name, value.as_str())));
+        let own = self.own[at].iter().chain(env);
+        all.extend(own.map(|(name, value)| (*name, value.as_str())));
         Process::serve("replica", &self.toml, &all).await
     }
 
@@ -173,6 +218,12 @@ confirm = "off"
     pub async fn channel(&self, at: usize) -> Channel {
         let url = format!("http://{}", self.addresses(at).grpc);
         Endpoint::from_shared(url).unwrap().connect_lazy()
+    }
+
+    /// The sum of a metric of a gateway over the series that have these labels.
+    pub async fn metric(&self, at: usize, name: &str, labels: &[&str]) -> u64 {
+        let (_, page) = http_get(self.addresses(at).admin, "/metrics").await;
+        gateway::sum(&page, name, labels)
     }
 
     /// Waits until a gateway takes notifications and payments.
@@ -221,8 +272,18 @@ confirm = "off"
             assert!(begun.elapsed() < LONG, "its ports are not free");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let process = self.run(&env).await;
+        let process = self.run(at, &env).await;
         self.gateways.lock()[at] = Some(process);
+    }
+
+    /// Which broker leads a stream.
+    pub async fn leader(&self, stream: &str) -> usize {
+        let urls = self.brokers.lock().urls();
+        let urls: Vec<_> = urls.split(',').collect();
+        let client = async_nats::connect(urls).await.unwrap();
+        let mut stream = async_nats::jetstream::new(client).get_stream(stream).await.unwrap();
+        let led = stream.info().await.unwrap().cluster.as_ref().unwrap().leader.clone();
+        Cluster::number(&led.expect("somebody leads"))
     }
 
     /// The most history requests of one wallet within a minute.
@@ -247,11 +308,17 @@ confirm = "off"
 
 impl Drop for World {
     fn drop(&mut self) {
-        // Gateways are killed with their handles, brokers with theirs.
-        self.gateways.lock().clear();
-        if !std::thread::panicking() {
+        if std::thread::panicking() {
+            for (at, process) in self.gateways.lock().iter().enumerate() {
+                let printed = process.as_ref().map(Process::printed).unwrap_or_default();
+                let _ = std::fs::write(self.folder.join(format!("gateway{at}.log")), printed);
+            }
+            println!("the gateways' logs are in {}", self.folder.display());
+        } else {
             let _ = std::fs::remove_dir_all(&self.folder);
         }
+        // Gateways are killed with their handles, brokers with theirs.
+        self.gateways.lock().clear();
     }
 }
 

@@ -284,13 +284,7 @@ impl Gateway {
 
     /// The sum of a metric over the series whose labels contain all of `labels`.
     pub async fn metric(&self, name: &str, labels: &[&str]) -> u64 {
-        let text = self.metrics().await;
-        let series = text.lines().filter(|line| {
-            line.split(['{', ' ']).next() == Some(name)
-                && labels.iter().all(|label| line.contains(label))
-        });
-        let values = series.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap());
-        values.sum()
+        sum(&self.metrics().await, name, labels)
     }
 
     /// Status and body of a path of the admin listener.
@@ -311,4 +305,14 @@ impl Gateway {
 /// What is left of a gateway.
 pub struct Stopped {
     pub log: String,
+}
+
+/// The sum of a metric over the series of a `/metrics` page whose labels contain all of `labels`.
+pub fn sum(page: &str, name: &str, labels: &[&str]) -> u64 {
+    let series = page.lines().filter(|line| {
+        line.split(['{', ' ']).next() == Some(name)
+            && labels.iter().all(|label| line.contains(label))
+    });
+    let values = series.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap());
+    values.sum()
 }

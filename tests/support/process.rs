@@ -171,11 +171,6 @@ impl Process {
         assert!(status.success(), "kill -s {signal} {pid}");
     }
 
-    /// Its number.
-    pub fn id(&self) -> u32 {
-        self.child.id().expect("it runs")
-    }
-
     /// Everything it printed so far.
     pub fn printed(&self) -> String {
         self.lines.lock().join("\n")

@@ -81,6 +81,11 @@ async fn look_after(asker: &Asker, name: Arc<str>) {
             tokio::time::sleep(LOOK).await;
             continue;
         }
+        // QIWI is not asked for what could not be written down.
+        if hub.log.health().is_err() {
+            tokio::time::sleep(LOG_PAUSE).await;
+            continue;
+        }
         let source = match mode {
             Mode::Poll => Source::HistoryPoll,
             Mode::Reconcile | Mode::Nothing => Source::Reconciled,
@@ -123,10 +128,12 @@ async fn look_after(asker: &Asker, name: Arc<str>) {
                 error.delay().unwrap_or(usual).max(settings.poll_fastest)
             }
         };
-        // Notifications that were missed do not wait, but for a log that works and for QIWI.
+        // Notifications that were missed do not wait, but for QIWI and for a log that failed.
         let until = Instant::now() + wait;
-        while Instant::now() < until && asker.is_mine(&target.owner) {
-            if failures == 0 && hub.log.health().is_ok() && self::gap(asker, &target).is_some() {
+        while Instant::now() < until {
+            let missed = self::gap(asker, &target).is_some();
+            let goes_on = if missed { failures == 0 } else { !asker.is_mine(&target.owner) };
+            if goes_on {
                 break;
             }
             let left = until.saturating_duration_since(Instant::now());

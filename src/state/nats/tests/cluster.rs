@@ -1,6 +1,7 @@
 //! Real brokers on loopback, each a process of its own.
 
 use std::fs;
+use std::io::BufRead as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,13 +13,64 @@ pub struct Setup {
     pub brokers: usize,
     /// Whether each write is synced before it is acknowledged.
     pub sync_always: bool,
-    /// Room on disk of each, in bytes.
+    /// Room that each believes to have on disk, in bytes.
     pub room: u64,
+    /// Bytes of a real disk of each one's own, a part of which something else takes up; the
+    /// machine's own where there is none.
+    pub disk: Option<(u64, u64)>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { brokers: 3, sync_always: true, room: 64 << 30 }
+        Self { brokers: 3, sync_always: true, room: 64 << 30, disk: None }
+    }
+}
+
+/// A disk in memory that only processes started on it see; it is there until the last one ends.
+struct Disk {
+    keeper: Child,
+    ballast: PathBuf,
+}
+
+impl Disk {
+    fn new(folder: &Path, bytes: u64, taken: u64) -> Self {
+        let ballast = folder.join("ballast");
+        let script = "mount -t tmpfs -o size=$1 tmpfs \"$2\" && head -c $3 /dev/zero > \"$4\" && \
+                      echo ready && exec cat";
+        let mut keeper = Command::new("unshare")
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"])
+            .args([&bytes.to_string(), folder.to_str().unwrap(), &taken.to_string()])
+            .arg(&ballast)
+            // It ends with its standard input, and so with the test.
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        std::io::BufReader::new(keeper.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        assert_eq!(ready, "ready\n", "this test mounts a tmpfs in a namespace of its own");
+        Self { keeper, ballast }
+    }
+
+    /// A program that sees it.
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new("nsenter");
+        let of = self.keeper.id().to_string();
+        command.args(["--user", "--mount", "--preserve-credentials", "--target", &of]);
+        command.arg(program);
+        command
+    }
+
+    fn make_room(&self) {
+        let gone = self.command(Path::new("rm")).arg(&self.ballast).status();
+        assert!(gone.unwrap().success());
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = self.keeper.kill();
+        let _ = self.keeper.wait();
     }
 }
 
@@ -26,6 +78,7 @@ impl Default for Setup {
 pub struct Cluster {
     folder: PathBuf,
     setup: Setup,
+    disks: Vec<Disk>,
     ports: Vec<Ports>,
     running: Vec<Option<Child>>,
 }
@@ -62,8 +115,13 @@ impl Cluster {
         let ports: Vec<_> = (0..setup.brokers)
             .map(|_| Ports { client: free_port(), monitor: free_port(), route: free_port() })
             .collect();
-        let mut cluster = Self { folder, setup, ports, running: Vec::new() };
+        let mut cluster = Self { folder, setup, disks: Vec::new(), ports, running: Vec::new() };
         for at in 0..setup.brokers {
+            let folder = cluster.folder_of(at);
+            fs::create_dir_all(&folder).unwrap();
+            if let Some((bytes, taken)) = setup.disk {
+                cluster.disks.push(Disk::new(&folder, bytes, taken));
+            }
             cluster.running.push(None);
             cluster.begin(at);
         }
@@ -77,7 +135,6 @@ impl Cluster {
     /// Starts one that does not run.
     pub fn begin(&mut self, at: usize) {
         let folder = self.folder_of(at);
-        fs::create_dir_all(&folder).unwrap();
         let Ports { client, monitor, route } = self.ports[at];
         let sync = if self.setup.sync_always { "always" } else { "2m" };
         let routes: Vec<_> =
@@ -103,7 +160,11 @@ impl Cluster {
             .append(true)
             .open(self.folder.join(format!("n{at}.log")))
             .unwrap();
-        let child = Command::new(program())
+        let mut command = match self.disks.get(at) {
+            Some(disk) => disk.command(&program()),
+            None => Command::new(program()),
+        };
+        let child = command
             .arg("-c")
             .arg(&file)
             .stdin(Stdio::null())
@@ -136,6 +197,11 @@ impl Cluster {
     /// Changes how brokers are set up that are started from now on.
     pub fn set_up(&mut self, setup: Setup) {
         self.setup = Setup { brokers: self.setup.brokers, ..setup };
+    }
+
+    /// What else was on the brokers' disks goes.
+    pub fn make_room(&self) {
+        self.disks.iter().for_each(Disk::make_room);
     }
 
     /// Ends one at once.

@@ -207,6 +207,7 @@ async fn all_brokers_are_killed_at_once_and_keep_what_they_acknowledged() {
     load.ends_true(&log).await;
 }
 
+/// `BROKER_PAUSE` says for how many seconds at least; without it, until another one leads.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_stood_still_tells_no_other_story() {
     let brokers = Brokers::start(Setup::default());
@@ -217,7 +218,11 @@ async fn a_broker_that_stood_still_tells_no_other_story() {
     load.goes_on(Duration::from_secs(20)).await;
     let paused = leader(&shared, Of::Events).await;
     brokers.cluster.lock().pause(paused);
+    let begun = Instant::now();
     load.goes_on(Duration::from_secs(60)).await;
+    let pause = std::env::var("BROKER_PAUSE").ok().map_or(0, |text| text.parse().unwrap());
+    tokio::time::sleep(Duration::from_secs(pause).saturating_sub(begun.elapsed())).await;
+    println!("a broker stands still for {:?}; {} taken", begun.elapsed(), load.count());
     brokers.cluster.lock().go_on(paused);
     load.goes_on(Duration::from_secs(30)).await;
     load.ends_true(&log).await;
@@ -242,10 +247,9 @@ async fn a_broker_that_stood_still_tells_no_other_story() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn brokers_without_room_are_noticed_and_lose_nothing() {
-    let room = 24 << 20;
-    let brokers = Brokers::start(Setup { room, ..Setup::default() });
+/// Writes until that is refused: every event that was taken is there when there is room again.
+async fn is_filled_up(setup: Setup, make_room: impl FnOnce(&mut Cluster)) {
+    let brokers = Brokers::start(setup);
     let state = config::State {
         nats_timeout: Duration::from_millis(500),
         nats_canary: Duration::from_millis(500),
@@ -278,7 +282,7 @@ async fn brokers_without_room_are_noticed_and_lose_nothing() {
     for at in 0..3 {
         brokers.kill(at);
     }
-    brokers.cluster.lock().set_up(Setup::default());
+    make_room(&mut brokers.cluster.lock());
     for at in 0..3 {
         brokers.begin_again(at);
     }
@@ -289,6 +293,19 @@ async fn brokers_without_room_are_noticed_and_lose_nothing() {
     }
     // The one that was refused may be there all the same; the next one is new.
     add(&log, large(taken + 2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn brokers_without_room_are_noticed_and_lose_nothing() {
+    let setup = Setup { room: 24 << 20, ..Setup::default() };
+    is_filled_up(setup, |cluster| cluster.set_up(Setup::default())).await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn brokers_whose_disks_are_full_are_noticed_and_lose_nothing() {
+    let setup = Setup { disk: Some((64 << 20, 32 << 20)), ..Setup::default() };
+    is_filled_up(setup, |cluster| cluster.make_room()).await;
 }
 
 /// What the engine says of itself after a while, when it has to refuse.
