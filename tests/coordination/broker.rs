@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 
-use crate::replicas::cluster::program;
+use crate::replicas::cluster::{free_ports, program};
 use crate::support::process::folder;
 
 /// Addresses of a cluster to test against instead: comma separated; nothing in it is killed.
@@ -26,10 +26,7 @@ pub struct Broker {
 
 impl Broker {
     pub async fn start() -> Self {
-        // Freed again at once; the server is told to take it, so that it can come back to it.
-        let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        let [port] = free_ports();
         let mut broker = Self { child: None, port, store: folder("nats") };
         broker.up().await;
         broker

@@ -6,6 +6,7 @@
 import json
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -36,10 +37,16 @@ QUICK = {
 
 
 def free_port():
-    """A port that nobody listens on now, for a process that has to keep it when restarted."""
-    with socket.socket() as port:
-        port.bind(("127.0.0.1", 0))
-        return port.getsockname()[1]
+    """A port that nobody listens on now, for a process that has to keep it when restarted: not one
+    of those that outgoing connections get."""
+    while True:
+        number = random.randrange(20_000, 32_000)
+        with socket.socket() as port:
+            try:
+                port.bind(("127.0.0.1", number))
+            except OSError:
+                continue
+            return number
 
 
 class Process:

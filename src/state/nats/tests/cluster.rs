@@ -90,9 +90,15 @@ struct Ports {
     route: u16,
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
+/// Ports nobody listens on now, outside the range that outgoing connections take theirs from: a
+/// broker that is dead for a while finds its own again.
+pub fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
+    let mut held = Vec::new();
+    while held.len() < COUNT {
+        let port = 20_000 + rand::random::<u16>() % 12_000;
+        held.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
+    }
+    std::array::from_fn(|at| held[at].local_addr().unwrap().port())
 }
 
 /// The broker's program, which the test command installs.
@@ -113,7 +119,10 @@ impl Cluster {
         let name = format!("qiwi-nats-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         let ports: Vec<_> = (0..setup.brokers)
-            .map(|_| Ports { client: free_port(), monitor: free_port(), route: free_port() })
+            .map(|_| {
+                let [client, monitor, route] = free_ports();
+                Ports { client, monitor, route }
+            })
             .collect();
         let mut cluster = Self { folder, setup, disks: Vec::new(), ports, running: Vec::new() };
         for at in 0..setup.brokers {

@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use super::*;
 use crate::events::{Append, EventLog as _, LogError, Outcome, Tier};
+use crate::events::{Limit, Stored};
 use crate::ledger::StoreError;
 use crate::state::conformance::{key, record};
-use crate::state::events::conformance::{add, all, delivered};
+use crate::state::events::conformance::{add, delivered};
 use streams::Of;
 
 /// Senders at once.
@@ -125,6 +126,21 @@ async fn comes_again(log: &Log, append: Append) -> u64 {
             other => panic!("{other:?}"),
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Every event there is; whoever reads asks again, while brokers come to themselves.
+async fn all(log: &Log) -> Vec<Stored> {
+    let (begun, mut all) = (Instant::now(), Vec::new());
+    loop {
+        match log.read(all.len() as u64, Limit::events(1_000)).await {
+            Ok(some) if some.is_empty() => return all,
+            Ok(some) => all.extend(some),
+            Err(error) => {
+                assert!(begun.elapsed() < Duration::from_secs(60), "{error:?}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
     }
 }
 
