@@ -26,7 +26,7 @@ pub struct Broker {
 
 impl Broker {
     pub async fn start() -> Self {
-        let [port] = free_ports();
+        let port = free_ports(1)[0];
         let mut broker = Self { child: None, port, store: folder("nats") };
         broker.up().await;
         broker

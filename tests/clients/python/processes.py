@@ -16,6 +16,7 @@ import urllib.request
 
 BINARY = os.environ["QIWI_GATEWAY"]
 START_SECONDS, STOP_SECONDS = 30, 60
+GIVEN = set()
 # The demo wallet of the sandbox, and the tokens that open it there.
 CREDENTIALS = {
     "QIWI_GATEWAY_CREDENTIALS__DEMO__KIND": "wallet",
@@ -37,8 +38,8 @@ QUICK = {
 
 
 def free_port():
-    """A port that nobody listens on now, for a process that has to keep it when restarted: not one
-    of those that outgoing connections get."""
+    """A port that nobody listens on now and nobody here was given, for a process that has to keep
+    it when restarted: not one of those that outgoing connections get."""
     while True:
         number = random.randrange(20_000, 32_000)
         with socket.socket() as port:
@@ -46,6 +47,8 @@ def free_port():
                 port.bind(("127.0.0.1", number))
             except OSError:
                 continue
+        if number not in GIVEN:
+            GIVEN.add(number)
             return number
 
 

@@ -90,15 +90,16 @@ struct Ports {
     route: u16,
 }
 
-/// Ports nobody listens on now, outside the range that outgoing connections take theirs from: a
-/// broker that is dead for a while finds its own again.
-pub fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
+/// So many ports nobody listens on now, outside the range that outgoing connections take theirs
+/// from: a broker that is dead for a while finds its own again.
+pub fn free_ports(count: usize) -> Vec<u16> {
+    // Each is held until all are found, so that none is found twice.
     let mut held = Vec::new();
-    while held.len() < COUNT {
+    while held.len() < count {
         let port = 20_000 + rand::random::<u16>() % 12_000;
         held.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
     }
-    std::array::from_fn(|at| held[at].local_addr().unwrap().port())
+    held.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
 }
 
 /// The broker's program, which the test command installs.
@@ -118,12 +119,9 @@ impl Cluster {
         let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let name = format!("qiwi-nats-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
-        let ports: Vec<_> = (0..setup.brokers)
-            .map(|_| {
-                let [client, monitor, route] = free_ports();
-                Ports { client, monitor, route }
-            })
-            .collect();
+        let ports = free_ports(3 * setup.brokers);
+        let ports = ports.chunks(3);
+        let ports = ports.map(|of| Ports { client: of[0], monitor: of[1], route: of[2] }).collect();
         let mut cluster = Self { folder, setup, disks: Vec::new(), ports, running: Vec::new() };
         for at in 0..setup.brokers {
             let folder = cluster.folder_of(at);

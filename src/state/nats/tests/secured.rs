@@ -1,7 +1,6 @@
 //! Brokers that ask who comes: over TLS, with certificates of both sides, a user and a password.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -37,7 +36,7 @@ impl Secured {
         }
         fs::write(folder.join("password"), "correct horse\n").unwrap();
         fs::write(folder.join("wrong"), "battery\n").unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = super::cluster::free_ports(1)[0];
         let at = folder.display();
         let config = format!(
             "listen: \"127.0.0.1:{port}\"\n\
