@@ -17,7 +17,6 @@ import json
 import os
 import pathlib
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -25,9 +24,10 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-START_SECONDS = 20
+sys.path.insert(0, str(ROOT / "tests/clients/python"))
+from processes import Process  # noqa: E402 (it lies beside the checks)
+
 PROGRAM_SECONDS = 180
-STOP_SECONDS = 60
 # What the stories may take to catch up in the end.
 STORIES_LAST_SECONDS = 400
 
@@ -68,57 +68,21 @@ class Failed(Exception):
     """A check did not hold; the text says which."""
 
 
-class Gateway:
+TROUBLE = (Failed, AssertionError, OSError, ValueError, KeyError, subprocess.TimeoutExpired)
+
+
+class Gateway(Process):
     """One `qiwi-gateway serve --sandbox` with its listeners on free ports."""
 
-    WANTED = ("grpc", "admin", "sandbox")
-
-    def __init__(self, binary: pathlib.Path, name: str, folder: pathlib.Path):
-        self.name, self.binary = name, binary
-        self.listening: dict[str, str] = {}
-        self.log = folder / f"gateway-{name.replace(' ', '-')}.log"
-        self.ready = threading.Event()
-        environment = os.environ | {
+    def __init__(self, name: str, folder: pathlib.Path):
+        self.name = name
+        environment = {
             f"QIWI_GATEWAY_{section}__LISTEN": "127.0.0.1:0"
             for section in ("GRPC", "NOTIFICATIONS", "ADMIN", "SANDBOX")
         }
-        environment |= SETTINGS.get(name, {})
-        self.process = subprocess.Popen(
-            [binary, "serve", "--sandbox"],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
-
-    def _read(self) -> None:
-        """Keeps the log and picks the bound addresses out of it."""
-        with self.log.open("w") as log:
-            for line in self.process.stdout:
-                log.write(line)
-                log.flush()
-                try:
-                    entry = json.loads(line)
-                except ValueError:
-                    continue
-                if isinstance(entry, dict) and entry.get("event") == "listening":
-                    self.listening[entry["listener"]] = entry["address"]
-                    if all(name in self.listening for name in self.WANTED):
-                        self.ready.set()
-
-    def wait(self) -> None:
-        """Returns once every wanted listener is bound."""
-        deadline = time.monotonic() + START_SECONDS
-        while not self.ready.wait(0.05):
-            if self.process.poll() is not None:
-                self.reader.join(5)
-                raise Failed(f"gateway ended with {self.process.returncode}:\n{self.tail()}")
-            if time.monotonic() > deadline:
-                raise Failed(f"gateway bound only {self.listening}:\n{self.tail()}")
+        log = folder / f"gateway-{name.replace(' ', '-')}.log"
+        wanted, words = ("grpc", "admin", "sandbox"), ["serve", "--sandbox"]
+        super().__init__(log, wanted, words, environment | SETTINGS.get(name, {}))
 
     def environment(self) -> dict[str, str]:
         """What the programs are told."""
@@ -126,35 +90,11 @@ class Gateway:
             "GATEWAY": self.listening["grpc"],
             "GATEWAY_ADMIN": self.listening["admin"],
             "SANDBOX": self.listening["sandbox"],
-            # For checks that start gateways of their own.
-            "QIWI_GATEWAY": str(self.binary),
             "PYTHONDONTWRITEBYTECODE": "1",
             # A proxy of the machine is none of these calls' business.
             "NO_PROXY": "127.0.0.1",
             "no_proxy": "127.0.0.1",
         }
-
-    def stop(self) -> None:
-        """Asks the gateway to end; `stopped` looks whether it did."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-
-    def stopped(self) -> None:
-        """Waits for the end after `stop` and demands exit 0."""
-        try:
-            status = self.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise Failed(f"gateway still ran {STOP_SECONDS} s after SIGTERM:\n{self.tail()}")
-        if status != 0:
-            raise Failed(f"gateway ended with {status} after SIGTERM:\n{self.tail()}")
-
-    def tail(self) -> str:
-        """The last lines of the log."""
-        if not self.log.exists():
-            return "(no log)"
-        return "\n".join(self.log.read_text().splitlines()[-15:])
 
 
 def run(
@@ -253,6 +193,8 @@ def main() -> None:
     parser.add_argument("--error-rows", type=pathlib.Path, required=True)
     parser.add_argument("--group", action="append", help="only the programs of this group")
     arguments = parser.parse_args()
+    # For this program's gateways, and for checks that start gateways of their own.
+    os.environ["QIWI_GATEWAY"] = str(arguments.binary.resolve())
     python = sys.executable
 
     groups = {
@@ -340,7 +282,7 @@ def main() -> None:
         started = time.monotonic()
         try:
             said = body()
-        except (Failed, OSError, ValueError, KeyError, subprocess.TimeoutExpired) as error:
+        except TROUBLE as error:
             with counting:
                 failures += 1
             print(f"   FAILED {name}: {error}", flush=True)
@@ -370,9 +312,9 @@ def main() -> None:
             check("README snippet is first_call.py", same_as_example)
 
             def one(group: str) -> None:
-                gateway = Gateway(arguments.binary.resolve(), group, scratch)
+                gateway = Gateway(group, scratch)
                 gateways.append(gateway)
-                check(f"gateway for {group} started", gateway.wait)
+                check(f"gateway for {group} started", lambda: gateway.wait() and None)
                 if not gateway.ready.is_set():
                     return
                 for name, command, judge in groups[group]:
@@ -385,13 +327,12 @@ def main() -> None:
                 list(threads.map(one, [group for group in side_by_side if group in groups]))
             # A gateway takes its time to drain; they do it side by side.
             for gateway in gateways:
-                gateway.stop()
+                gateway.terminate()
             for gateway in gateways:
-                check(f"gateway for {gateway.name} ended on SIGTERM", gateway.stopped)
+                check(f"gateway for {gateway.name} ended on SIGTERM", gateway.ended)
         finally:
             for gateway in gateways:
-                if gateway.process.poll() is None:
-                    gateway.process.kill()
+                gateway.kill()
 
     for name, command in decoders:
         check(name, lambda c=command: run(c, dict(os.environ), arguments.error_rows.read_text()))

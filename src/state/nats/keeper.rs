@@ -35,6 +35,8 @@ const SETTINGS_EVERY: Duration = Duration::from_secs(60);
 /// How long a stream has to hold less than before until that is believed: after an election a
 /// leader may be behind for a moment.
 const REWOUND_FOR: Duration = Duration::from_secs(10);
+/// A stream that is younger belongs to an installation that begins.
+const NEW_SECONDS: i64 = 60;
 /// Longest wait for the first look when the gateway starts.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 /// Trial writes that fail in a row, with streams that say they are well, until a leader is asked to
@@ -242,9 +244,13 @@ impl Keeper {
                 streams.name(Of::Ledger)
             )));
         }
+        // Other replicas may be making them at the same moment.
+        let now = jiff::Timestamp::now().as_second();
+        let is_new = |info: &Info| now.saturating_sub(info.created.unix_timestamp()) < NEW_SECONDS;
+        let begins = infos.iter().all(|(_, info)| is_new(info));
         for of in missing {
             broker.create(&streams.config(of)).await?;
-            if infos.is_empty() {
+            if begins {
                 tracing::info!(stream = streams.name(of), "made a stream");
             } else {
                 tracing::error!(stream = streams.name(of), "a stream was gone; it begins anew");
@@ -287,7 +293,7 @@ impl Keeper {
         if is_old || !keepers.is_subset(&self.shown.good) || !self.shown.bad.is_empty() {
             let mut shown = preflight::look(monitors).await;
             // One that does not answer now has shown it before.
-            let silent = self.shown.good.iter().filter(|name| !shown.bad.contains(*name));
+            let silent = self.shown.good.iter().filter(|name| !shown.bad.contains_key(*name));
             shown.good.extend(silent.cloned());
             self.shown = shown;
             self.settings_at = Some(Instant::now());

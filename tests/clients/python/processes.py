@@ -14,7 +14,6 @@ import threading
 import time
 import urllib.request
 
-BINARY = os.environ["QIWI_GATEWAY"]
 START_SECONDS, STOP_SECONDS = 30, 60
 GIVEN = set()
 # The demo wallet of the sandbox, and the tokens that open it there.
@@ -60,7 +59,7 @@ class Process:
         self.ready = threading.Event()
         own = {name: value for name, value in os.environ.items() if not _configures(name)}
         self.process = subprocess.Popen(
-            [BINARY, *words],
+            [os.environ["QIWI_GATEWAY"], *words],
             cwd=self.log.parent,
             env=own | environment,
             stdin=subprocess.DEVNULL,

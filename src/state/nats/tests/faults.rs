@@ -346,15 +346,34 @@ async fn refusal(brokers: &Brokers, state: &config::State) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn brokers_that_acknowledge_too_early_are_refused_by_name() {
+    use crate::config::value::{Raw, Value as _};
     let brokers = Brokers::start(Setup { sync_always: false, ..Setup::default() });
     let error = refusal(&brokers, &brokers.state("late")).await;
     assert!(error.contains("sync_interval is not always"), "{error}");
-    // A page that is not among the ones that were given shows nothing.
+    // The same of one that is too old.
     let brokers = Brokers::start(Setup::default());
-    let mut state = brokers.state("two");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let says =
+        r#"{"server_name":"n0","version":"2.14.6","jetstream":{"config":{"sync_always":true}}}"#;
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{says}", says.len());
+    tokio::spawn(async move {
+        loop {
+            use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 1024]).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    let mut state = brokers.state("old");
     let monitors = brokers.cluster.lock().monitors();
+    let (_, others) = monitors.split_once(',').unwrap();
+    state.nats_monitor_urls = MonitorUrls::read(&Raw::Text(format!("http://{address},{others}")));
+    let error = refusal(&brokers, &state).await;
+    assert!(error.contains("broker n0: nats-server \"2.14.6\" is older than 2.15.1"), "{error}");
+    // A page that is not among the ones that were given shows nothing.
+    let mut state = brokers.state("two");
     let two: Vec<_> = monitors.split(',').take(2).collect();
-    use crate::config::value::{Raw, Value as _};
     state.nats_monitor_urls = MonitorUrls::read(&Raw::Text(two.join(",")));
     let error = refusal(&brokers, &state).await;
     assert!(error.contains("state.nats_monitor_urls leaves out n2"), "{error}");
