@@ -10,9 +10,11 @@
 //! A lease is wanted by asking whether it is held; who no longer asks gives it back.
 
 use std::collections::HashMap;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
 use parking_lot::Mutex;
 use prost::Message;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -29,6 +31,8 @@ const FORMAT: u8 = 1;
 const GONE_MS: i64 = 3_600_000;
 /// A lease is renewed so often in its time.
 const RENEWALS: u32 = 4;
+/// Leases that are looked at side by side.
+const AT_ONCE: usize = 16;
 
 /// What one replica does for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -164,7 +168,7 @@ impl Leases {
 
     async fn step(&self) {
         let all: Vec<_> = self.known.lock().iter().map(|(work, known)| (*work, *known)).collect();
-        for (work, known) in all {
+        let looks = all.into_iter().map(|(work, known)| async move {
             let unwanted = known.wanted.elapsed() > self.ttl;
             let outcome = match unwanted {
                 true => self.give_back(work, known).await,
@@ -173,7 +177,9 @@ impl Leases {
             if let Err(error) = outcome {
                 tracing::debug!(error = %error, "a lease could not be looked at; again soon");
             }
-        }
+        });
+        // One after the other, hundreds of wallets would take longer than a lease is good for.
+        stream::iter(looks).buffer_unordered(AT_ONCE).for_each(|()| ready(())).await;
         let now = Instant::now();
         let held = |known: &&Known| known.held_until.is_some_and(|until| now < until);
         let held = self.known.lock().values().filter(held).count();
