@@ -46,7 +46,8 @@ async fn what_was_refused_when_a_leader_died_is_found_in_the_history() {
     })
     .await;
     let (numbers, stop) = (Arc::new(AtomicU64::new(FIRST)), Arc::new(AtomicBool::new(false)));
-    let (taken, refused): (Arc<Mutex<Vec<Instant>>>, Arc<Mutex<Vec<Instant>>>) = Default::default();
+    let taken: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let refused: Arc<Mutex<Vec<Instant>>> = Arc::default();
     let senders: Vec<_> = (0..3)
         .map(|at| {
             let (world, qiwi, numbers) = (world.clone(), qiwi.clone(), numbers.clone());
