@@ -245,6 +245,11 @@ confirm = "off"
         self.gateways.lock()[at].take().expect("it runs")
     }
 
+    /// What a gateway printed since it was started.
+    pub fn printed(&self, at: usize) -> String {
+        self.gateways.lock()[at].as_ref().expect("it runs").printed()
+    }
+
     /// Kills a gateway.
     pub async fn kill(&self, at: usize) {
         let process = self.take(at);

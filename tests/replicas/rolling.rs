@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use super::*;
 use crate::events::letter::{Letter, try_post};
 use crate::money::judge::{self, Said};
-use crate::money::{DEMO, commits, pay, transfer};
+use crate::money::{CREATE, DEMO, commits, transfer};
 
 /// A client as the documents describe one: it knows all gateways, takes them in turn, and goes to
 /// the next one when a connection is being closed or cannot be made.
@@ -28,13 +28,29 @@ impl Client {
     }
 }
 
-/// Whether a client library sends the call to the next address by itself because it never left: the
-/// connection could not be made, or was closing when the call was about to be sent. gRPC calls that
-/// transparent retries; tonic leaves them to whoever calls.
-fn never_left(status: &tonic::Status) -> bool {
-    let text = format!("{status:?}");
-    status.details().is_empty()
-        && (text.contains("ConnectError") || text.contains("hyper::Error(Canceled"))
+/// Calls that tonic gave up because they never left, by their `x-request-id`.
+#[derive(Default)]
+struct Unsent(Mutex<Vec<String>>);
+
+impl Unsent {
+    /// Whether a client library sends the call to the next address by itself because it never left:
+    /// the connection could not be made, or was closing when the call was about to be sent. gRPC
+    /// calls that transparent retries; tonic leaves them to whoever calls. A connection that ends
+    /// well (GOAWAY with NO_ERROR) under a call that was sent looks the same: the gateways' logs
+    /// have to show in the end that they knew nothing of it.
+    fn note(&self, status: &tonic::Status, id: &str) -> bool {
+        let text = format!("{status:?}");
+        let ways = ["ConnectError", "hyper::Error(Canceled", "GoAway(b\"\", NO_ERROR, Remote)"];
+        let unsent = status.details().is_empty() && ways.iter().any(|way| text.contains(way));
+        if unsent {
+            self.0.lock().push(id.to_owned());
+        }
+        unsent
+    }
+}
+
+fn request_id() -> String {
+    uuid::Uuid::now_v7().to_string()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -44,19 +60,23 @@ async fn three_gateways_are_replaced_one_after_the_other_and_no_call_fails() {
     let stop = Arc::new(AtomicBool::new(false));
     let calls = Arc::new(AtomicUsize::new(0));
     let failed: Arc<Mutex<Vec<String>>> = Arc::default();
+    let unsent = Arc::<Unsent>::default();
     let mut tasks = Vec::new();
     // Reads.
     for _ in 0..6 {
         let (client, stop) = (Arc::clone(&client), Arc::clone(&stop));
+        let unsent = Arc::clone(&unsent);
         let (calls, failed) = (Arc::clone(&calls), Arc::clone(&failed));
         tasks.push(tokio::spawn(async move {
             let request = qiwi_gateway::pb::wallet::v1::ListBalancesRequest::default();
-            let ask = Ask::with(&[DEMO]).within(Duration::from_secs(20));
             while !stop.load(Ordering::Relaxed) {
                 let rpc = "qiwi.wallet.v1.BalanceService/ListBalances";
+                let call = request_id();
+                let ask = Ask::with(&[DEMO, ("x-request-id", &call)]);
+                let ask = ask.within(Duration::from_secs(20));
                 match ask.raw(&client.channel(), rpc, request.encode_to_vec()).await {
                     Ok(_) => drop(calls.fetch_add(1, Ordering::Relaxed)),
-                    Err(status) if never_left(&status) => {}
+                    Err(status) if unsent.note(&status, &call) => {}
                     Err(status) => failed.lock().push(format!("read: {status:?}")),
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -65,19 +85,25 @@ async fn three_gateways_are_replaced_one_after_the_other_and_no_call_fails() {
     }
     // Payments, each with an id of its own and sent once.
     let paid: Arc<Mutex<Vec<String>>> = Arc::default();
+    // Calls that were answered, to be found in the logs.
+    let heard: Arc<Mutex<Vec<String>>> = Arc::default();
     for payer in 0..2_u64 {
         let (client, stop, paid) = (Arc::clone(&client), Arc::clone(&stop), Arc::clone(&paid));
         let (calls, failed) = (Arc::clone(&calls), Arc::clone(&failed));
+        let (unsent, heard) = (Arc::clone(&unsent), Arc::clone(&heard));
         tasks.push(tokio::spawn(async move {
             let mut number = 0;
             while !stop.load(Ordering::Relaxed) {
                 let id = format!("{}", 1_800_000_000_000 + payer * 1_000_000 + number);
-                match pay(&client.channel(), transfer(&id, 1)).await {
-                    Err(status) if never_left(&status) => continue,
+                let call = request_id();
+                let ask = Ask::with(&[DEMO, ("x-request-id", &call)]);
+                match ask.unary(&client.channel(), CREATE, transfer(&id, 1)).await {
+                    Err(status) if unsent.note(&status, &call) => continue,
                     outcome => match Said::read(&outcome) {
                         Some(said) if said.reason.is_empty() => {
                             calls.fetch_add(1, Ordering::Relaxed);
                             paid.lock().push(id);
+                            heard.lock().push(call);
                         }
                         _ => failed.lock().push(format!("payment {id}: {outcome:?}")),
                     },
@@ -117,11 +143,13 @@ async fn three_gateways_are_replaced_one_after_the_other_and_no_call_fails() {
     }
     let followers: Vec<_> = (0..GATEWAYS).map(|at| Follower::start(&world, at)).collect();
     tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut logs = Vec::new();
     for at in 0..GATEWAYS {
         let process = world.take(at);
         process.signal("TERM");
         let ended = process.ended(Duration::from_secs(60)).await;
         assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+        logs.push(ended.stdout);
         world.begin_again(at).await;
         world.is_ready(at).await;
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -138,6 +166,13 @@ async fn three_gateways_are_replaced_one_after_the_other_and_no_call_fails() {
         failed.len(),
         &failed[..failed.len().min(5)]
     );
+    logs.extend((0..GATEWAYS).map(|at| world.printed(at)));
+    let heard = heard.lock().clone();
+    assert!(heard.iter().take(100).all(|call| logs.iter().any(|log| log.contains(call))));
+    let unsent = unsent.0.lock().clone();
+    for call in &unsent {
+        assert!(!logs.iter().any(|log| log.contains(call)), "{call} was cut off");
+    }
     for id in &*paid.lock() {
         assert_eq!(commits(&world.sandbox, id), 1, "{id}");
     }
@@ -147,6 +182,9 @@ async fn three_gateways_are_replaced_one_after_the_other_and_no_call_fails() {
     for follower in followers {
         reconnects += follower.has_exactly(&*opened.log).await;
     }
-    println!("{calls} calls, none failed; streams came back {reconnects} times");
+    println!(
+        "{calls} calls, none failed, {} never sent; streams came back {reconnects} times",
+        unsent.len()
+    );
     assert!(reconnects >= GATEWAYS, "each gateway's stop ended a stream");
 }
