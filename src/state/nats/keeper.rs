@@ -176,6 +176,15 @@ struct Found {
     epoch: Uuid,
 }
 
+/// What was written down of what the streams held.
+async fn remembered(shared: &Shared) -> Result<Option<Message>, Wrong> {
+    let (broker, streams) = (&shared.broker, &shared.streams);
+    match broker.last(streams.name(Of::Cells), &streams.subject(Of::Cells, MARK)).await {
+        Err(Failure::NoStream(_)) => Ok(None),
+        there => Ok(there?),
+    }
+}
+
 impl Keeper {
     async fn look(&mut self, shared: &Shared) -> Standing {
         let before = shared.standing.read().clone();
@@ -218,12 +227,14 @@ impl Keeper {
 
     async fn check(&mut self, shared: &Shared) -> Result<Uuid, (Wrong, Option<Uuid>)> {
         let none = |wrong| (wrong, None);
+        // First of all: another replica may remember more at any moment.
+        let remembered = remembered(shared).await.map_err(none)?;
         let found = self.find(shared).await.map_err(none)?;
         self.preflight(shared, &found).await.map_err(none)?;
         let known = |wrong| (wrong, Some(found.epoch));
         self.key(shared).await.map_err(known)?;
         self.canary(shared).await.map_err(known)?;
-        self.compare(shared, &found).await.map_err(known)
+        self.compare(shared, &found, remembered).await.map_err(known)
     }
 
     /// The streams; those that are not there yet are made.
@@ -349,10 +360,14 @@ impl Keeper {
     }
 
     /// Whether the streams hold at least what they held. Answers which log there is now.
-    async fn compare(&mut self, shared: &Shared, found: &Found) -> Result<Uuid, Wrong> {
-        let (broker, streams) = (&shared.broker, &shared.streams);
+    async fn compare(
+        &mut self,
+        shared: &Shared,
+        found: &Found,
+        there: Option<Message>,
+    ) -> Result<Uuid, Wrong> {
+        let streams = &shared.streams;
         let subject = streams.subject(Of::Cells, MARK);
-        let there = broker.last(streams.name(Of::Cells), &subject).await?;
         let mark = there.as_ref().map(|message| serde_json::from_slice::<Mark>(&message.payload));
         let mark = mark.transpose().map_err(|error| {
             Wrong::Now(format!("{subject}, which tells what the streams held: {error}"))
