@@ -5,16 +5,17 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::service::Service;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -28,6 +29,10 @@ const HEAD_MAX: usize = 16 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A connection as old as this is asked to end, and soon after that ended.
 const AGE: Duration = Duration::from_secs(300);
+/// How long a connection without any request yet is kept when it is to end.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
+/// How long the queue of a listener that ends has to be empty.
+const QUEUE_LOOK: Duration = Duration::from_millis(1);
 /// How long the last request of an old connection may take.
 const LAST_REQUEST: Duration = Duration::from_secs(10);
 
@@ -56,6 +61,19 @@ pub async fn serve<S, B>(
 {
     let places = Arc::new(Semaphore::new(limits.connections_max));
     let connections = TaskTracker::new();
+    let serve = |stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit| {
+        let (tls, service, stop) = (tls.clone(), service(peer), stop.clone());
+        connections.spawn(async move {
+            let _place = place;
+            let opened = tokio::select! {
+                () = wait_after(&stop) => return,
+                opened = tokio::time::timeout(limits.head_timeout, open(stream, tls)) => opened,
+            };
+            if let Ok(Some(stream)) = opened {
+                connection(stream, service, limits, &stop).await;
+            }
+        });
+    };
     loop {
         let place = tokio::select! {
             () = stop.cancelled() => break,
@@ -63,33 +81,34 @@ pub async fn serve<S, B>(
         };
         // The semaphore is never closed.
         let Ok(place) = place else { break };
-        let (stream, peer) = tokio::select! {
+        tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) if is_of_one_connection(&error) => continue,
+                Ok((stream, peer)) => serve(stream, peer, place),
+                Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     tracing::warn!(error = %error, "a connection was not accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
                 }
             },
-        };
-        let (tls, service, stop) = (tls.clone(), service(peer), stop.clone());
-        connections.spawn(async move {
-            let _place = place;
-            let opened = tokio::select! {
-                // Who has said nothing yet has nothing to lose.
-                () = stop.cancelled() => return,
-                opened = tokio::time::timeout(limits.head_timeout, open(stream, tls)) => opened,
-            };
-            if let Ok(Some(stream)) = opened {
-                connection(stream, service, limits, &stop).await;
-            }
-        });
+        }
     }
+    // Who stands in the queue believes to be connected.
+    while let Ok(place) = Arc::clone(&places).try_acquire_owned()
+        && let Ok(Ok((stream, peer))) = tokio::time::timeout(QUEUE_LOOK, listener.accept()).await
+    {
+        serve(stream, peer, place);
+    }
+    // Nobody else is let into it while the last requests are answered.
+    drop(listener);
     connections.close();
     connections.wait().await;
+}
+
+/// Waits for the stop, and then for as long as a connection's first request may still be on its way.
+async fn wait_after(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(FIRST_REQUEST).await;
 }
 
 async fn open(stream: TcpStream, tls: Option<Arc<Tls>>) -> Option<Stream> {
@@ -111,6 +130,14 @@ where
     B::Data: Buf + Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    let asked = Arc::<AtomicBool>::default();
+    let service = {
+        let asked = Arc::clone(&asked);
+        service_fn(move |request| {
+            asked.store(true, Ordering::Relaxed);
+            service.call(request)
+        })
+    };
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
@@ -123,6 +150,11 @@ where
         _ = &mut connection => return,
         () = stop.cancelled() => {}
         () = tokio::time::sleep(AGE) => {}
+    }
+    // A request that is on its way to a closed connection is lost, and its client cannot know.
+    let is_new = !asked.load(Ordering::Relaxed);
+    if is_new && tokio::time::timeout(FIRST_REQUEST, connection.as_mut()).await.is_ok() {
+        return;
     }
     connection.as_mut().graceful_shutdown();
     let _ = tokio::time::timeout(LAST_REQUEST, connection).await;

@@ -90,6 +90,45 @@ async fn an_update_under_load_ends_streams_orderly_and_loses_no_200() {
     assert!(running.ended(Duration::from_secs(20)).await.status.success());
 }
 
+/// Whoever was connected when the stop began is answered, and nobody is let in to be cut off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_made_before_the_stop_are_answered_and_later_ones_are_refused() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+    let fake = upstream().await;
+    let folder = process::folder("events-queue");
+    let toml = format!("{}[drain]\nlame_duck = \"0s\"\ngrace = \"5s\"\n", toml(&fake, &folder));
+    let running = process::Process::serve("events-queue", &toml, &ENV).await;
+    let to = running.address("notifications");
+    let request = |number: u64| {
+        let body = Letter::incoming(number).body();
+        let path = "/notifications/wallet/main";
+        format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    };
+    let answer = async |mut stream: TcpStream| {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer.split(' ').nth(1).unwrap_or_default().to_owned()
+    };
+    let mut early = TcpStream::connect(to).await.unwrap();
+    let mut slow = TcpStream::connect(to).await.unwrap();
+    let (of_slow, half) = (request(1), 200);
+    slow.write_all(&of_slow.as_bytes()[..half]).await.unwrap();
+    // Both are known to the gateway.
+    assert_eq!(try_post(to, "/", &[], "").await.unwrap().0, 404);
+    running.signal("TERM");
+    soon(Duration::from_secs(10), "it drains", async || running.printed().contains("draining"))
+        .await;
+    early.write_all(request(2).as_bytes()).await.unwrap();
+    soon(Duration::from_secs(10), "the listener is closed", async || {
+        TcpStream::connect(to).await.is_err()
+    })
+    .await;
+    slow.write_all(&of_slow.as_bytes()[half..]).await.unwrap();
+    assert_eq!([answer(early).await, answer(slow).await], ["200", "200"]);
+    assert!(running.ended(Duration::from_secs(20)).await.status.success());
+}
+
 /// An event's place and its transaction.
 fn numbered(event: &pb::Event) -> (i64, u64) {
     let Some(pb::event::Payload::Transaction(of)) = &event.payload else { panic!("{event:?}") };
