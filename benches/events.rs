@@ -306,8 +306,12 @@ async fn notify(
             let began = Instant::now();
             tally.sent.lock().insert(txn.to_string(), began);
             // What is refused comes again, as QIWI's do; how long that took counts.
-            while let refused @ 503 = post(to, &credential(txn % wallets), &body).await {
-                println!("refused with {refused} after {:.1?}", began.elapsed());
+            loop {
+                match post(to, &credential(txn % wallets), &body).await {
+                    200 => break,
+                    503 => println!("refused after {:.1?}", began.elapsed()),
+                    other => panic!("answered {other}"),
+                }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             tally.answers.lock().push(began.elapsed());
