@@ -35,6 +35,11 @@ impl Missed {
         }
     }
 
+    /// Whether nothing is missing for anybody.
+    pub fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+
     /// What was not stored for a credential.
     pub fn of(&self, credential: &str) -> Option<Gap> {
         self.0.lock().get(credential).copied()
@@ -70,6 +75,7 @@ mod tests {
         assert_eq!(missed.of("main"), Some(rest));
         missed.settled("main", rest);
         assert_eq!(missed.of("main"), None);
+        assert!(missed.is_empty());
     }
 
     #[test]

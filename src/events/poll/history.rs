@@ -193,6 +193,10 @@ fn mode(asker: &Asker, target: &Target) -> Mode {
 
 /// What was missed of a wallet, and by which credential.
 fn gap(asker: &Asker, target: &Target) -> Option<(Arc<str>, Gap)> {
+    // It is looked often, for every wallet.
+    if asker.hub().gaps().is_empty() {
+        return None;
+    }
     let names = siblings(asker, target).into_iter().filter_map(|of| of.name.clone());
     names.filter_map(|name| asker.hub().gaps().of(&name).map(|gap| (name, gap))).next()
 }
