@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use qiwi_gateway::config::{Config, Percent, Poll};
 use qiwi_gateway::coordination::{Member, Table};
@@ -16,6 +16,8 @@ use crate::events::poll::world::{World, incoming};
 use crate::events::shared::Between;
 use crate::support::*;
 
+/// Nothing takes longer, on a machine that is busy.
+const LONG: Duration = Duration::from_secs(30);
 const BEAT: Duration = Duration::from_millis(200);
 
 fn log() -> Arc<dyn EventLog> {
@@ -36,20 +38,11 @@ async fn beside(
 ) -> (Gateway, Arc<Member>) {
     let member = table.member();
     let gateway = setup.set(replica).start_beside(Arc::clone(log), member.clone()).await;
-    soon("the others can be heard", async || {
+    soon(LONG, "the others can be heard", async || {
         gateway.metric("qiwi_replica_link_up", &[]).await == 1
     })
     .await;
     (gateway, member)
-}
-
-/// Waits until something holds; the machine may be busy.
-async fn soon(what: &str, holds: impl AsyncFn() -> bool) {
-    let begun = Instant::now();
-    while !holds().await {
-        assert!(begun.elapsed() < Duration::from_secs(30), "never: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
 
 async fn list(channel: &Channel) -> Result<(), tonic::Status> {
@@ -134,7 +127,7 @@ async fn what_one_gateway_changes_all_forget() {
         .unary(&one_channel, "qiwi.wallet.v1.BalanceService/CreateBalance", request)
         .await
         .unwrap();
-    soon("the word is heard", async || {
+    soon(LONG, "the word is heard", async || {
         other.metric("qiwi_replica_words_total", &["received", "forget"]).await == 1
     })
     .await;
@@ -153,7 +146,8 @@ async fn a_gateway_that_cannot_hear_the_others_keeps_nothing_and_starts_anew_whe
     assert_eq!(balances(&channel).await, "miss");
     assert_eq!(balances(&channel).await, "hit");
     member.cut(true);
-    soon("it is cut off", async || gateway.metric("qiwi_replica_link_up", &[]).await == 0).await;
+    soon(LONG, "it is cut off", async || gateway.metric("qiwi_replica_link_up", &[]).await == 0)
+        .await;
     assert_eq!(balances(&channel).await, "miss");
     assert_eq!(balances(&channel).await, "miss");
     // Many at once are still one question.
@@ -162,7 +156,7 @@ async fn a_gateway_that_cannot_hear_the_others_keeps_nothing_and_starts_anew_whe
     futures_util::future::join_all(calls).await;
     assert!(fake.count() - asked < 25, "{}", fake.count() - asked);
     member.cut(false);
-    soon("it is back", async || gateway.metric("qiwi_replica_link_up", &[]).await == 1).await;
+    soon(LONG, "it is back", async || gateway.metric("qiwi_replica_link_up", &[]).await == 1).await;
     assert_eq!(balances(&channel).await, "miss", "what was kept before is gone");
     assert_eq!(balances(&channel).await, "hit");
 }
@@ -186,18 +180,18 @@ async fn one_of_two_gateways_polls_and_the_other_takes_over_when_it_is_gone() {
     let between = Arc::new(Between::over(log.clone()));
     let faulty: Arc<dyn EventLog> = between.clone();
     let (one, _) = beside(polling(&first), &faulty, &table).await;
-    soon("the first one polls", async || first.count() > 0).await;
+    soon(LONG, "the first one polls", async || first.count() > 0).await;
     let (other, _) = beside(polling(&second), &log, &table).await;
     let logged = async || log.read(0, Limit::events(1000)).await.unwrap().len();
     world.lock().items = (1..=10).map(incoming).collect();
-    soon("ten events", async || logged().await == 10).await;
+    soon(LONG, "ten events", async || logged().await == 10).await;
     let polls = first.count();
-    soon("it goes on", async || first.count() >= polls + 5).await;
+    soon(LONG, "it goes on", async || first.count() >= polls + 5).await;
     assert_eq!(second.count(), 0, "one asks for both");
     // Without a goodbye: it reaches nothing any more, and its lease stays where it was.
     between.fails.store(true, Ordering::SeqCst);
     world.lock().items.extend((11..=20).map(incoming));
-    soon("the other one takes over", async || logged().await == 20).await;
+    soon(LONG, "the other one takes over", async || logged().await == 20).await;
     assert!(second.count() > 0);
     let asked = first.count();
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -205,7 +199,7 @@ async fn one_of_two_gateways_polls_and_the_other_takes_over_when_it_is_gone() {
     // It wakes, and leaves the work where it is; nothing was doubled in between.
     between.fails.store(false, Ordering::SeqCst);
     let (asked, polls) = (first.count(), second.count());
-    soon("the other one goes on", async || second.count() >= polls + 10).await;
+    soon(LONG, "the other one goes on", async || second.count() >= polls + 10).await;
     assert!(first.count() <= asked + 1, "{}", first.count() - asked);
     assert_eq!(logged().await, 20);
     one.stop().await;
@@ -213,6 +207,6 @@ async fn one_of_two_gateways_polls_and_the_other_takes_over_when_it_is_gone() {
     other.stop().await;
     let (third, _) = beside(polling(&first), &log, &table).await;
     world.lock().items.extend((21..=25).map(incoming));
-    soon("the third one polls", async || logged().await == 25).await;
+    soon(LONG, "the third one polls", async || logged().await == 25).await;
     drop(third);
 }

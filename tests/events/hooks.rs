@@ -130,14 +130,6 @@ async fn reaches(channel: &Channel, state: State) -> admin::CredentialWebhook {
     }
 }
 
-async fn eventually(what: &str, holds: impl AsyncFn() -> bool) {
-    let began = Instant::now();
-    while !holds().await {
-        assert!(began.elapsed() < PATIENCE, "never: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 fn count(fake: &Fake, method: &str) -> usize {
     fake.seen().iter().filter(|seen| seen.method == method).count()
 }
@@ -159,7 +151,7 @@ async fn a_hook_is_registered_again_when_it_vanishes_and_no_log_shows_its_addres
     assert_eq!((count(&fake, "PUT"), tests), (1, 1));
 
     *notifier.address.lock() = None;
-    eventually("registered again", async || notifier.address.lock().is_some()).await;
+    soon(PATIENCE, "registered again", async || notifier.address.lock().is_some()).await;
     assert_eq!(notifier.address.lock().as_deref(), Some(&*address));
 
     // A caller changes the key, and another one reads it.
@@ -169,7 +161,7 @@ async fn a_hook_is_registered_again_when_it_vanishes_and_no_log_shows_its_addres
     let made = made.unwrap().into_inner().webhook_key.unwrap();
     assert_eq!(made.key.as_deref(), Some(NEW_KEY));
     let looks = fake.count();
-    eventually("looked again", async || fake.count() > looks + 4).await;
+    soon(PATIENCE, "looked again", async || fake.count() > looks + 4).await;
     reaches(&channel, State::Registered).await;
 
     let metrics = gateway.metrics().await;
@@ -192,7 +184,7 @@ async fn a_hook_of_somebody_else_is_shown_and_left_alone() {
     let channel = gateway.channel().await;
     let told = reaches(&channel, State::Foreign).await;
     assert_eq!((told.webhook_id.as_deref(), told.failure_reason), (Some(HOOK), None));
-    eventually("several looks", async || fake.count() >= 4).await;
+    soon(PATIENCE, "several looks", async || fake.count() >= 4).await;
     assert!(fake.seen().iter().all(|seen| seen.path().ends_with("/hooks/active")));
     assert_eq!(gateway.metric("qiwi_webhook_up", &[r#"credential="main""#]).await, 0);
     let alarms = gateway.metric("qiwi_event_alarms_total", &["webhook_foreign"]).await;
@@ -217,7 +209,7 @@ async fn failures_are_named_paced_and_end() {
     fake.now(move |seen| notifier.answer(seen));
     let told = reaches(&channel, State::Registered).await;
     assert_eq!((told.webhook_id.as_deref(), told.failure_reason), (Some(HOOK), None));
-    eventually("the gauge follows", async || {
+    soon(PATIENCE, "the gauge follows", async || {
         gateway.metric("qiwi_webhook_up", &[r#"credential="main""#]).await == 1
     })
     .await;

@@ -45,8 +45,6 @@ const LONG: Duration = Duration::from_secs(90);
 pub struct Setup {
     /// Where QIWI is of each gateway; the sandbox where there is none.
     pub qiwi: Vec<String>,
-    /// Where the brokers are for the first gateway only.
-    pub nats_url: Option<String>,
     /// How long a lease is held without being renewed; as configured by default where it is empty.
     pub lease: &'static str,
     /// What stands for the minute in which QIWI permits so many requests. In the first one of new
@@ -86,12 +84,8 @@ impl World {
 
     /// The same, set up in some way.
     pub async fn start_as(setup: Setup) -> Self {
-        Self::start_over(Cluster::start(Brokers::default()), setup).await
-    }
-
-    /// The same over brokers that run.
-    pub async fn start_over(brokers: Cluster, setup: Setup) -> Self {
-        let Setup { qiwi, nats_url, lease, period, main, more } = setup;
+        let Setup { qiwi, lease, period, main, more } = setup;
+        let brokers = Cluster::start(Brokers::default());
         let config = SandboxConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
             settle_delay: Duration::from_millis(50),
@@ -150,7 +144,6 @@ confirm = "off"
         for (name, value) in all.into_iter().filter(|(_, value)| !value.is_empty()) {
             own.iter_mut().for_each(|own| own.push((name, value.to_owned())));
         }
-        own[0].extend(nats_url.map(|url| ("QIWI_GATEWAY_STATE__NATS_URL", url)));
         let world = Self {
             brokers: Mutex::new(brokers),
             sandbox,

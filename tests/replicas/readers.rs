@@ -21,15 +21,6 @@ async fn each_once(log: &dyn EventLog, first: u64) -> Vec<u64> {
     told
 }
 
-/// Waits until something holds.
-async fn soon(what: &str, holds: impl AsyncFn() -> bool) {
-    let begun = Instant::now();
-    while !holds().await {
-        assert!(begun.elapsed() < LONG, "never: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
 /// The brokers' leader dies under load: the intake stops for seconds, and what was refused
 /// meanwhile and never comes again is in the log half a minute after that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -40,7 +31,7 @@ async fn what_was_refused_when_a_leader_died_is_found_in_the_history() {
     let setup = Setup { qiwi: vec![fake.url(); GATEWAYS], period: PERIOD, ..Setup::default() };
     let world = Arc::new(World::start_as(setup).await);
     let opened = world.open().await;
-    soon("the history was read once", async || {
+    soon(LONG, "the history was read once", async || {
         let of = (0..GATEWAYS).map(|at| world.metric(at, READINGS, &["complete"]));
         futures_util::future::join_all(of).await.into_iter().sum::<u64>() > 0
     })
@@ -71,13 +62,13 @@ async fn what_was_refused_when_a_leader_died_is_found_in_the_history() {
         .collect();
     // The brokers are no longer new.
     tokio::time::sleep(Duration::from_secs(6)).await;
-    soon("it runs", async || taken.lock().len() > 10).await;
+    soon(LONG, "it runs", async || taken.lock().len() > 10).await;
     assert_eq!(refused.lock().len(), 0);
     let leader = world.leader("qiwi_EVENTS").await;
     let killed = Instant::now();
     world.brokers.lock().kill(leader);
-    soon("something is refused", async || !refused.lock().is_empty()).await;
-    soon("all is taken again", async || {
+    soon(LONG, "something is refused", async || !refused.lock().is_empty()).await;
+    soon(LONG, "all is taken again", async || {
         let last = refused.lock().last().copied().unwrap();
         let since = taken.lock().iter().filter(|at| **at > last).count();
         since > 20 && last.elapsed() > Duration::from_secs(3)
@@ -90,7 +81,7 @@ async fn what_was_refused_when_a_leader_died_is_found_in_the_history() {
         sender.await.unwrap();
     }
     let expected: Vec<u64> = (FIRST..numbers.load(Ordering::Relaxed)).collect();
-    soon("all are there", async || each_once(&*opened.log, FIRST).await == expected).await;
+    soon(LONG, "all are there", async || each_once(&*opened.log, FIRST).await == expected).await;
     let found = last.elapsed();
     let mut failed = 0;
     for at in 0..GATEWAYS {
@@ -130,9 +121,9 @@ async fn a_reader_that_stands_still_is_replaced_and_doubles_nothing_when_it_wake
     })
     .await;
     let opened = world.open().await;
-    soon("somebody reads", async || fakes.iter().any(|fake| fake.count() > 0)).await;
+    soon(LONG, "somebody reads", async || fakes.iter().any(|fake| fake.count() > 0)).await;
     qiwi.lock().items.extend((2..=10).map(incoming));
-    soon("nine are there", async || each_once(&*opened.log, 2).await.len() == 9).await;
+    soon(LONG, "nine are there", async || each_once(&*opened.log, 2).await.len() == 9).await;
     let asked: Vec<usize> = fakes.iter().map(Fake::count).collect();
     let reader = (0..GATEWAYS).max_by_key(|at| asked[*at]).unwrap();
     let others =
@@ -140,15 +131,15 @@ async fn a_reader_that_stands_still_is_replaced_and_doubles_nothing_when_it_wake
     assert_eq!(others(), 0, "one reads for all: {asked:?}");
     world.signal(reader, "STOP");
     qiwi.lock().items.extend((11..=20).map(incoming));
-    soon("another one reads", async || each_once(&*opened.log, 2).await.len() == 19).await;
+    soon(LONG, "another one reads", async || each_once(&*opened.log, 2).await.len() == 19).await;
     let asked = fakes[reader].count();
     world.signal(reader, "CONT");
     let before = others();
-    soon("they go on", async || others() >= before + 3).await;
+    soon(LONG, "they go on", async || others() >= before + 3).await;
     // Something was on its way, and it may try once before it knows.
     assert!(fakes[reader].count() <= asked + 2, "{} after it woke", fakes[reader].count() - asked);
     qiwi.lock().items.extend((21..=25).map(incoming));
-    soon("all are there", async || each_once(&*opened.log, 2).await.len() == 24).await;
+    soon(LONG, "all are there", async || each_once(&*opened.log, 2).await.len() == 24).await;
     // A fifth of the hundred that QIWI permits, from whoever reads and whoever did before.
     let mut all: Vec<_> = fakes.iter().flat_map(Fake::seen).map(|seen| seen.at).collect();
     all.sort();

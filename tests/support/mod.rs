@@ -85,3 +85,12 @@ fn unchunked(mut rest: &str) -> String {
     }
     body
 }
+
+/// Waits until something holds, but no longer than this.
+pub async fn soon(within: std::time::Duration, what: &str, holds: impl AsyncFn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !holds().await {
+        assert!(begun.elapsed() < within, "never: {what}");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
