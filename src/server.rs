@@ -234,7 +234,9 @@ impl Server {
             phases,
         };
         let connections = TaskTracker::new();
-        tokio::spawn(listener::accept(listener, inner, Arc::clone(&config), connections.clone()));
+        // It may still let somebody in when it is told to end.
+        let accepting = listener::accept(listener, inner, Arc::clone(&config), connections.clone());
+        connections.spawn(accepting);
         let background = CancellationToken::new();
         tokio::spawn(
             background.clone().run_until_cancelled_owned(admin::heartbeat(Arc::clone(&state))),

@@ -30,7 +30,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A connection as old as this is asked to end, and soon after that ended.
 const AGE: Duration = Duration::from_secs(300);
 /// How long a connection without any request yet is kept when it is to end.
-const FIRST_REQUEST: Duration = Duration::from_secs(1);
+pub const FIRST_REQUEST: Duration = Duration::from_millis(500);
 /// How long the queue of a listener that ends has to be empty.
 const QUEUE_LOOK: Duration = Duration::from_millis(1);
 /// How long the last request of an old connection may take.
@@ -93,9 +93,8 @@ pub async fn serve<S, B>(
             },
         }
     }
-    // Who stands in the queue believes to be connected.
     while let Ok(place) = Arc::clone(&places).try_acquire_owned()
-        && let Ok(Ok((stream, peer))) = tokio::time::timeout(QUEUE_LOOK, listener.accept()).await
+        && let Some((stream, peer)) = queued(&listener).await
     {
         serve(stream, peer, place);
     }
@@ -158,6 +157,12 @@ where
     }
     connection.as_mut().graceful_shutdown();
     let _ = tokio::time::timeout(LAST_REQUEST, connection).await;
+}
+
+/// Who stands in the queue of a listener that is to be closed: the system has told them that they
+/// are connected, and would cut them off.
+pub async fn queued(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+    tokio::time::timeout(QUEUE_LOOK, listener.accept()).await.ok()?.ok()
 }
 
 /// Errors that concern the connection that was about to be accepted, not the listener.

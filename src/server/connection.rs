@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tower::Service;
 
 use super::Stack;
@@ -27,6 +27,7 @@ use super::cork::Cork;
 use crate::call::{Inbound, Journal};
 use crate::config::Config;
 use crate::credentials::Peer;
+use crate::edge::http1::FIRST_REQUEST;
 use crate::edge::metadata;
 use crate::edge::record::{self, RecordedBody};
 use crate::edge::tls::{Stream, Tls};
@@ -142,10 +143,10 @@ async fn run(stream: TcpStream, inner: Inner, config: &Config) -> &'static str {
     let mut phases = inner.phases.clone();
     let mut cut = inner.phases.clone();
     let open = open(stream, inner.tls.as_deref());
-    let open = tokio::time::timeout(config.grpc.preface_timeout, open);
+    let open = timeout(config.grpc.preface_timeout, open);
     let (stream, peer) = tokio::select! {
-        // A client that said nothing yet has nothing to lose.
-        _ = phases.wait_for(|phase| *phase != Phase::Serving) => return "drained",
+        // Its first words may be on their way: then they are heard, and answered with GOAWAY.
+        () = late(&mut phases) => return "drained",
         opened = open => match opened {
             Ok(Ok(opened)) => opened,
             Ok(Err(reason)) => return reason,
@@ -247,6 +248,12 @@ async fn run(stream: TcpStream, inner: Inner, config: &Config) -> &'static str {
             }
         }
     }
+}
+
+/// Waits for the end, and then for as long as a client's first words may still be on their way.
+async fn late(phases: &mut watch::Receiver<Phase>) {
+    let _ = phases.wait_for(|phase| *phase != Phase::Serving).await;
+    let _ = timeout(FIRST_REQUEST, phases.wait_for(|phase| *phase == Phase::Cut)).await;
 }
 
 /// Shakes hands where there is TLS, and waits for the client's preface.

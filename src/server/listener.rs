@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use super::connection::{self, Inner, Phase};
 use crate::config::Config;
-use crate::edge::http1::is_of_one_connection;
+use crate::edge::http1::{is_of_one_connection, queued};
 
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
@@ -26,27 +26,30 @@ pub async fn accept(
 ) {
     let places = Arc::new(Semaphore::new(config.grpc.connections_max));
     let mut phases = inner.phases.clone();
+    let serve = |stream: TcpStream, place: OwnedSemaphorePermit| {
+        prepare(&stream, config.grpc.tcp_keepalive);
+        let serving = connection::serve(stream, inner.clone(), Arc::clone(&config));
+        connections.spawn(async move {
+            serving.await;
+            drop(place);
+        });
+    };
     let mut pause = PAUSE_MIN;
     loop {
         let place = tokio::select! {
-            _ = phases.wait_for(|phase| *phase != Phase::Serving) => return,
+            _ = phases.wait_for(|phase| *phase != Phase::Serving) => break,
             place = Arc::clone(&places).acquire_owned() => place,
         };
         // The semaphore is never closed.
-        let Ok(place) = place else { return };
+        let Ok(place) = place else { break };
         let accepted = tokio::select! {
-            _ = phases.wait_for(|phase| *phase != Phase::Serving) => return,
+            _ = phases.wait_for(|phase| *phase != Phase::Serving) => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, _)) => {
                 pause = PAUSE_MIN;
-                prepare(&stream, config.grpc.tcp_keepalive);
-                let serving = connection::serve(stream, inner.clone(), Arc::clone(&config));
-                connections.spawn(async move {
-                    serving.await;
-                    drop(place);
-                });
+                serve(stream, place);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -56,6 +59,11 @@ pub async fn accept(
                 pause = (pause * 2).min(PAUSE_MAX);
             }
         }
+    }
+    while let Ok(place) = Arc::clone(&places).try_acquire_owned()
+        && let Some((stream, _)) = queued(&listener).await
+    {
+        serve(stream, place);
     }
 }
 

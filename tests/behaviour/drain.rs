@@ -198,3 +198,25 @@ async fn an_idle_gateway_ends_without_waiting_for_anything() {
         assert!(begun.elapsed() < Duration::from_secs(2), "{signal}: {:?}", begun.elapsed());
     }
 }
+
+/// Whoever was connected and has just begun to speak hears GOAWAY, and goes elsewhere with what was
+/// not answered: a connection that breaks would leave its calls in doubt.
+#[tokio::test]
+async fn a_client_that_begins_to_speak_when_the_gateway_stops_hears_goaway() {
+    use tokio::io::AsyncWriteExt as _;
+    let fake = Fake::always(balance_answer()).await;
+    let process = serve("drain", &fake).await;
+    let mut early = TcpStream::connect(process.address("grpc")).await.unwrap();
+    // It is known to the gateway.
+    drop(channel(&process).await);
+    process.signal("TERM");
+    let refused = async || TcpStream::connect(process.address("grpc")).await.is_err();
+    soon(Duration::from_secs(10), "the listener is closed", refused).await;
+    early.write_all(&h2::hello()).await.unwrap();
+    let mut kinds = Vec::new();
+    while let Some(frame) = h2::next(&mut early).await {
+        kinds.push(frame.kind);
+    }
+    assert!(kinds.contains(&h2::GOAWAY), "{kinds:?}");
+    assert!(process.ended(2 * GRACE).await.status.success());
+}
