@@ -57,6 +57,12 @@ use connection::{Inner, Phase};
 /// How often limits, cool-downs and gauges are tidied.
 const TIDY_EVERY: Duration = Duration::from_secs(15);
 
+/// The gRPC listener.
+struct Accepting {
+    close: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
 /// A gateway that is up: all listeners bound, all secrets read.
 pub struct Server {
     /// Ends the listener for notifications.
@@ -67,6 +73,7 @@ pub struct Server {
     admin: AdminHandle,
     state: Arc<AdminState>,
     phase: watch::Sender<Phase>,
+    accepting: Accepting,
     connections: TaskTracker,
     background: CancellationToken,
     health: tonic_health::server::HealthReporter,
@@ -234,9 +241,15 @@ impl Server {
             phases,
         };
         let connections = TaskTracker::new();
-        // It may still let somebody in when it is told to end.
-        let accepting = listener::accept(listener, inner, Arc::clone(&config), connections.clone());
-        connections.spawn(accepting);
+        let close = CancellationToken::new();
+        let accepting = listener::accept(
+            listener,
+            inner,
+            Arc::clone(&config),
+            connections.clone(),
+            close.clone(),
+        );
+        let accepting = Accepting { close, task: tokio::spawn(accepting) };
         let background = CancellationToken::new();
         tokio::spawn(
             background.clone().run_until_cancelled_owned(admin::heartbeat(Arc::clone(&state))),
@@ -309,6 +322,7 @@ impl Server {
             admin,
             state,
             phase,
+            accepting,
             connections,
             background,
             health,
@@ -343,6 +357,7 @@ impl Server {
     /// `hurry` ends the waiting at once (a second signal).
     pub async fn shutdown(self, hurry: impl Future<Output = ()>) {
         let config = Arc::clone(&self.config);
+        let Accepting { close, task: mut accepting } = self.accepting;
         let orderly = async {
             self.state.set_draining();
             for service in services() {
@@ -353,6 +368,10 @@ impl Server {
             tracing::info!(event = "draining", "no longer ready; still accepting for a moment");
             // Load balancers learn of it later than we do.
             tokio::time::sleep(config.drain.lame_duck).await;
+            // Whoever hears GOAWAY connects anew at once, and must not find a listener that is about
+            // to close: such connections are reset.
+            close.cancel();
+            let _ = tokio::time::timeout(LISTENER_GRACE, &mut accepting).await;
             // Streams of events would go on for ever: each ends with a last heartbeat.
             self.gateway.hub().draining.cancel();
             self.phase.send_replace(Phase::Draining);
@@ -376,6 +395,7 @@ impl Server {
             () = orderly => {}
             () = hurry => tracing::warn!("asked again; cutting what is left"),
         }
+        close.cancel();
         self.phase.send_replace(Phase::Cut);
         self.connections.close();
         let _ = tokio::time::timeout(Duration::from_secs(1), self.connections.wait()).await;
@@ -454,6 +474,8 @@ pub fn check(
     Ok(tls::check(config)?)
 }
 
+/// How long the queue of the gRPC listener may take to be empty.
+const LISTENER_GRACE: Duration = Duration::from_millis(200);
 /// How long connections of the notification listener may take to end.
 const INGRESS_GRACE: Duration = Duration::from_secs(2);
 

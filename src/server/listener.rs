@@ -8,24 +8,25 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connection::{self, Inner, Phase};
+use super::connection::{self, Inner};
 use crate::config::Config;
 use crate::edge::http1::{is_of_one_connection, queued};
 
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
-/// Accepts until the phase says otherwise.
+/// Accepts until told to close.
 pub async fn accept(
     listener: TcpListener,
     inner: Inner,
     config: Arc<Config>,
     connections: TaskTracker,
+    close: CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(config.grpc.connections_max));
-    let mut phases = inner.phases.clone();
     let serve = |stream: TcpStream, place: OwnedSemaphorePermit| {
         prepare(&stream, config.grpc.tcp_keepalive);
         let serving = connection::serve(stream, inner.clone(), Arc::clone(&config));
@@ -37,13 +38,13 @@ pub async fn accept(
     let mut pause = PAUSE_MIN;
     loop {
         let place = tokio::select! {
-            _ = phases.wait_for(|phase| *phase != Phase::Serving) => break,
+            () = close.cancelled() => break,
             place = Arc::clone(&places).acquire_owned() => place,
         };
         // The semaphore is never closed.
         let Ok(place) = place else { break };
         let accepted = tokio::select! {
-            _ = phases.wait_for(|phase| *phase != Phase::Serving) => break,
+            () = close.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {

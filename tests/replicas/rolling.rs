@@ -77,7 +77,7 @@ async fn three_gateways_are_replaced_one_after_the_other_and_no_call_fails() {
                 match ask.raw(&client.channel(), rpc, request.encode_to_vec()).await {
                     Ok(_) => drop(calls.fetch_add(1, Ordering::Relaxed)),
                     Err(status) if unsent.note(&status, &call) => {}
-                    Err(status) => failed.lock().push(format!("read: {status:?}")),
+                    Err(status) => failed.lock().push(format!("read {call}: {status:?}")),
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
@@ -161,7 +161,12 @@ async fn three_gateways_are_replaced_one_after_the_other_and_no_call_fails() {
     logs.extend((0..GATEWAYS).map(|at| world.printed(at)));
     let failed = failed.lock().clone();
     if !failed.is_empty() {
-        let loud = |line: &&str| line.contains("ERROR") || line.contains("WARN");
+        let known = |line: &str| {
+            failed
+                .iter()
+                .any(|of| of.split([' ', ':']).any(|id| id.len() == 36 && line.contains(id)))
+        };
+        let loud = |line: &&str| line.contains("ERROR") || line.contains("WARN") || known(line);
         logs.iter().flat_map(|log| log.lines()).filter(loud).for_each(|line| println!("{line}"));
     }
     let calls = calls.load(Ordering::Relaxed);
