@@ -362,6 +362,10 @@ const FAULTS: &[(u8, &str, &[Shown])] = &[
             By("src/events/cursor.rs", &["no_altered_cursor_opens"]),
             By(CLOCK, &["a_cursor_ahead_of_a_shared_log_is_waited_for"]),
             By(
+                "tests/replicas/behind.rs",
+                &["a_cursor_of_another_gateway_is_waited_for_and_nothing_behind_it_is_left_out"],
+            ),
+            By(
                 "src/state/events/embedded/tests/mod.rs",
                 &["nothing_is_shown_that_the_log_does_not_know_of_itself"],
             ),
@@ -535,7 +539,7 @@ const FAULTS: &[(u8, &str, &[Shown])] = &[
     ),
     (
         40,
-        "SIGTERM under load, one gateway after the other",
+        "SIGTERM under load, one gateway after the other; brokers of the next version",
         &[
             By(
                 "tests/events/drain.rs",
@@ -548,6 +552,12 @@ const FAULTS: &[(u8, &str, &[Shown])] = &[
             By(
                 "tests/replicas/rolling.rs",
                 &["three_gateways_are_replaced_one_after_the_other_and_no_call_fails"],
+            ),
+            By(
+                "tests/replicas/upgrade.rs",
+                &[
+                    "brokers_are_replaced_by_those_of_the_next_version_and_nothing_is_lost_or_doubled",
+                ],
             ),
         ],
     ),

@@ -28,16 +28,7 @@ async fn with_two_of_three_brokers_down_money_and_notifications_wait_and_streams
     let world = Arc::new(World::start("heartbeat = \"200ms\"").await);
     comes_again(&world, 0, &Letter::incoming(1)).await;
     let channel = world.channel(0).await;
-    let request = pb::SubscribeRequest {
-        start: Some(pb::LogPosition {
-            position: Some(pb::log_position::Position::Anchor(pb::LogAnchor::Earliest.into())),
-        }),
-        ..Default::default()
-    };
-    let ask = Ask::with(&[("x-qiwi-credential", "main")]);
-    let path = "qiwi.events.v1.EventService/Subscribe";
-    let stream = ask.stream(&channel, path, request.encode_to_vec()).await.unwrap();
-    let mut stream = stream.into_inner();
+    let mut stream = subscribe(&world, 0, None).await.unwrap();
     world.brokers.lock().kill(0);
     world.brokers.lock().kill(1);
     let begun = Instant::now();

@@ -1,5 +1,7 @@
 //! Three gateways over three brokers, each a process, and QIWI's sandbox behind them.
 
+/// Readers at a gateway that hears nothing of the brokers.
+mod behind;
 /// Brokers that fail, and what callers of the gateways see of it.
 mod broken;
 /// Real brokers on loopback.
@@ -8,6 +10,8 @@ mod broken;
 pub mod cluster;
 /// Groups whose members are at several gateways, and retention that overtakes readers.
 mod groups;
+/// Notifications, payments and readers all at once, and the sum at the end.
+mod load;
 /// The same notification, the same payment, everywhere at once.
 mod raced;
 /// Gateways that read a wallet's history for everybody.
@@ -16,6 +20,12 @@ mod readers;
 mod rolling;
 /// Gateways and brokers killed at random under load.
 mod storm;
+/// Brokers replaced by those of the next version under load.
+mod upgrade;
+/// What is between a gateway and a broker.
+#[path = "../../src/state/nats/tests/wire.rs"]
+#[allow(dead_code)] // the tests of the engine do more with it
+mod wire;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,6 +62,10 @@ pub struct Setup {
     pub period: &'static str,
     /// What else the credential `main` says, apart from its webhook.
     pub main: &'static str,
+    /// The gateway that has one broker only, with a wire to it.
+    pub wired: Option<usize>,
+    /// Whether the brokers are of the version before.
+    pub before: bool,
     /// Lines at the end, which begin within `[events]`.
     pub more: &'static str,
 }
@@ -64,6 +78,7 @@ pub struct World {
     toml: String,
     /// The environment of each gateway.
     own: Vec<Vec<(&'static str, String)>>,
+    pub wire: Option<wire::Wire>,
     gateways: Mutex<Vec<Option<Process>>>,
     addresses: Mutex<Vec<Addresses>>,
 }
@@ -84,8 +99,17 @@ impl World {
 
     /// The same, set up in some way.
     pub async fn start_as(setup: Setup) -> Self {
-        let Setup { qiwi, lease, period, main, more } = setup;
-        let brokers = Cluster::start(Brokers::default());
+        let Setup { qiwi, lease, period, main, wired, before, more } = setup;
+        let brokers = Cluster::start(Brokers { before, ..Brokers::default() });
+        let wire = match wired {
+            Some(_) => Some(wire::Wire::to(brokers.client_port(0)).await),
+            None => None,
+        };
+        // Gateways refuse the version before, unless it is promised that all is well.
+        let proof = match before {
+            true => format!("nats_placement_tag = \"{}\"", cluster::TAG),
+            false => format!("nats_monitor_urls = \"{}\"", brokers.monitors()),
+        };
         let config = SandboxConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
             settle_delay: Duration::from_millis(50),
@@ -110,7 +134,7 @@ limit.replicas = {GATEWAYS}
 engine = "nats"
 key_file = "{key}"
 nats_url = "{urls}"
-nats_monitor_urls = "{monitors}"
+{proof}
 nats_canary = "1s"
 nats_timeout = "1500ms"
 [credentials.demo]
@@ -132,12 +156,14 @@ confirm = "off"
             url = format_args!("http://{}", sandbox.address()),
             key = key.display(),
             urls = brokers.urls(),
-            monitors = brokers.monitors(),
             wallet = demo::WALLET,
         );
         let mut own = vec![Vec::new(); GATEWAYS];
         for (own, url) in own.iter_mut().zip(qiwi) {
             own.push(("QIWI_GATEWAY_UPSTREAM__EDGE_URL", url));
+        }
+        if let (Some(at), Some(wire)) = (wired, &wire) {
+            own[at].push(("QIWI_GATEWAY_STATE__NATS_URL", format!("nats://{}", wire.address)));
         }
         let all =
             [("QIWI_GATEWAY_STATE__NATS_LEASE", lease), ("QIWI_GATEWAY_LIMIT__PERIOD", period)];
@@ -150,6 +176,7 @@ confirm = "off"
             folder,
             toml,
             own,
+            wire,
             gateways: Mutex::new((0..GATEWAYS).map(|_| None).collect()),
             addresses: Mutex::new(Vec::new()),
         };
@@ -332,6 +359,26 @@ pub async fn everything(log: &dyn EventLog) -> Vec<Stored> {
     }
 }
 
+/// A stream of events behind a cursor, or from the beginning.
+pub async fn subscribe(
+    world: &World,
+    at: usize,
+    cursor: Option<&bytes::Bytes>,
+) -> Result<tonic::Streaming<bytes::Bytes>, tonic::Status> {
+    let start = match cursor {
+        Some(cursor) => pb::log_position::Position::Cursor(cursor.clone()),
+        None => pb::log_position::Position::Anchor(pb::LogAnchor::Earliest.into()),
+    };
+    let request = pb::SubscribeRequest {
+        start: Some(pb::LogPosition { position: Some(start) }),
+        ..Default::default()
+    };
+    let ask = Ask::with(&[("x-qiwi-credential", "main")]);
+    let path = "qiwi.events.v1.EventService/Subscribe";
+    let stream = ask.stream(&world.channel(at).await, path, request.encode_to_vec()).await?;
+    Ok(stream.into_inner())
+}
+
 /// A subscriber that goes on where it was, wherever there is a gateway.
 pub struct Follower {
     seen: Arc<Mutex<Vec<pb::Event>>>,
@@ -348,22 +395,10 @@ impl Follower {
         let task = tokio::spawn(async move {
             let mut cursor: Option<bytes::Bytes> = None;
             for at in first.. {
-                let start = match &cursor {
-                    Some(cursor) => pb::log_position::Position::Cursor(cursor.clone()),
-                    None => pb::log_position::Position::Anchor(pb::LogAnchor::Earliest.into()),
-                };
-                let request = pb::SubscribeRequest {
-                    start: Some(pb::LogPosition { position: Some(start) }),
-                    ..Default::default()
-                };
-                let channel = world.channel(at % GATEWAYS).await;
-                let ask = Ask::with(&[("x-qiwi-credential", "main")]);
-                let path = "qiwi.events.v1.EventService/Subscribe";
-                let Ok(reply) = ask.stream(&channel, path, request.encode_to_vec()).await else {
+                let Ok(mut stream) = subscribe(&world, at % GATEWAYS, cursor.as_ref()).await else {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 };
-                let mut stream = reply.into_inner();
                 while let Ok(Some(bytes)) = stream.message().await {
                     let message = pb::SubscribeResponse::decode(bytes).unwrap();
                     // The cursor is kept together with what the events caused.

@@ -117,6 +117,7 @@ async fn a_reader_that_stands_still_is_replaced_and_doubles_nothing_when_it_wake
         period: PERIOD,
         main: "poll = \"history\"",
         more: "poll_fastest = \"500ms\"\npoll_slowest = \"1s\"\n",
+        ..Setup::default()
     })
     .await;
     let opened = world.open().await;

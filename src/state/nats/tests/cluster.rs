@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::io::BufRead as _;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+
+/// The placement tag that all of them have.
+pub const TAG: &str = "synced";
 
 /// How brokers are set up.
 #[derive(Debug, Clone, Copy)]
@@ -18,11 +21,13 @@ pub struct Setup {
     /// Bytes of a real disk of each one's own, a part of which something else takes up; the
     /// machine's own where there is none.
     pub disk: Option<(u64, u64)>,
+    /// Whether they are of the version before.
+    pub before: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { brokers: 3, sync_always: true, room: 64 << 30, disk: None }
+        Self { brokers: 3, sync_always: true, room: 64 << 30, disk: None, before: false }
     }
 }
 
@@ -104,11 +109,20 @@ pub fn free_ports(count: usize) -> Vec<u16> {
 
 /// The broker's program, which the test command installs.
 pub fn program() -> PathBuf {
-    if let Some(path) = std::env::var_os("NATS_SERVER") {
+    installed("NATS_SERVER", ".tools/python/bin/nats-server")
+}
+
+/// The same of the version before.
+fn program_before() -> PathBuf {
+    installed("NATS_SERVER_BEFORE", ".tools/nats-before/bin/nats-server")
+}
+
+fn installed(variable: &str, file: &str) -> PathBuf {
+    if let Some(path) = std::env::var_os(variable) {
         return path.into();
     }
-    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/python/bin/nats-server");
-    assert!(installed.exists(), "no nats-server: run tests/tools/bootstrap, or set NATS_SERVER");
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    assert!(installed.exists(), "no {file}: run tests/tools/bootstrap, or set {variable}");
     installed
 }
 
@@ -154,9 +168,9 @@ impl Cluster {
             ),
         };
         let config = format!(
-            "server_name: n{at}\nlisten: \"127.0.0.1:{client}\"\nhttp: \"127.0.0.1:{monitor}\"\n\
-             jetstream {{ store_dir: \"{}\", sync_interval: {sync}, max_file_store: {}, \
-             max_memory_store: 67108864 }}\n{cluster}\n",
+            "server_name: n{at}\nserver_tags: [{TAG}]\nlisten: \"127.0.0.1:{client}\"\n\
+             http: \"127.0.0.1:{monitor}\"\njetstream {{ store_dir: \"{}\", \
+             sync_interval: {sync}, max_file_store: {}, max_memory_store: 67108864 }}\n{cluster}\n",
             folder.display(),
             self.setup.room,
         );
@@ -167,9 +181,10 @@ impl Cluster {
             .append(true)
             .open(self.folder.join(format!("n{at}.log")))
             .unwrap();
+        let program = if self.setup.before { program_before() } else { program() };
         let mut command = match self.disks.get(at) {
-            Some(disk) => disk.command(&program()),
-            None => Command::new(program()),
+            Some(disk) => disk.command(&program),
+            None => Command::new(program),
         };
         let child = command
             .arg("-c")
@@ -209,6 +224,19 @@ impl Cluster {
     /// What else was on the brokers' disks goes.
     pub fn make_room(&self) {
         self.disks.iter().for_each(Disk::make_room);
+    }
+
+    /// Where one tells about itself.
+    pub fn monitor(&self, at: usize) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.ports[at].monitor).into()
+    }
+
+    /// Ends one in order.
+    pub fn stop(&mut self, at: usize) {
+        self.signal(at, "-TERM");
+        if let Some(mut child) = self.running[at].take() {
+            child.wait().unwrap();
+        }
     }
 
     /// Ends one at once.

@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
 #![allow(clippy::print_stderr)]
 
+#[allow(dead_code)] // tests of whole gateways do more with them
 mod cluster;
 mod faults;
 mod secured;
+#[allow(dead_code)] // the same
 mod wire;
 
 use std::sync::atomic::{AtomicU32, Ordering};
