@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 // The system's allocator costs a quarter more instructions for each call: it consolidates and
 // splits the short-lived buffers of h2 and prost again and again. mimalloc keeps size classes per
 // thread. The libraries and tests use whatever their own program chooses.
+// Without huge pages (`no_thp`): with them a gateway at rest held 16 MiB of which it used 4; under
+// load the difference is smaller than that of two runs.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
